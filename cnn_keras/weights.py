@@ -1,0 +1,183 @@
+"""Reading weights from files, safely: arrays by layer name, never code.
+
+Reads `.weights.h5` and `.keras` of Keras 3 and the legacy `.h5` of Keras 1 and 2, whole models or
+weights alone. Of a `.keras` only the arrays are read; its configuration is not deserialised.
+"""
+
+import io
+import zipfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import keras
+
+HEAD = "predictions"  # the classifier of every network here: replaced when the classes are others
+Arrays = dict[str, list[np.ndarray]]
+
+
+def read(path: str | Path) -> Arrays:
+    """Read the weights of every layer in a file.
+
+    Args:
+        path: A `.weights.h5`, `.h5` or `.keras` file.
+
+    Returns:
+        For each layer name, its arrays in Keras's order.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file holds no weights that can be read.
+    """
+    import h5py
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no weights file {path}.")
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                source: object = io.BytesIO(archive.read("model.weights.h5"))
+        else:
+            source = path
+        with h5py.File(source, "r") as file:
+            arrays = _legacy(file) if "layer_names" in _root(file).attrs else _current(file)
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path} is not a weights file that can be read ({error}). Expected a .weights.h5, .h5 or "
+            ".keras file written by Keras."
+        ) from error
+    if not arrays:
+        raise ValueError(f"{path} holds no weights of named layers.")
+    return arrays
+
+
+def _root(file):
+    """Return the group of the weights: a whole legacy model keeps them one level down."""
+    return file.get("model_weights", file)
+
+
+def _array(group, key: str) -> np.ndarray:
+    """Read one array stored in this very file; links and virtual data sets could read others."""
+    import h5py
+
+    if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+        raise ValueError(f"{group.name}/{key} is a link to elsewhere, which is not followed.")
+    dataset = group[key]
+    if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
+        raise ValueError(f"{group.name}/{key} is not an array stored in the file itself.")
+    return dataset[()]
+
+
+def _legacy(file) -> Arrays:
+    root = _root(file)
+    arrays = {}
+    for name in (_text(n) for n in root.attrs["layer_names"]):
+        weights = [_text(w) for w in root[name].attrs["weight_names"]]
+        if weights:
+            arrays[name] = [_nested(root[name], w) for w in weights]
+    return arrays
+
+
+def _nested(group, path: str) -> np.ndarray:
+    *parents, key = path.split("/")
+    for parent in parents:
+        group = group[parent]
+    return _array(group, key)
+
+
+def _current(file) -> Arrays:
+    arrays: Arrays = {}
+    layers = file["layers"] if "layers" in file else file["_layer_checkpoint_dependencies"]
+    for group in layers.values():
+        variables = group.get("vars")
+        if variables is None or not len(variables):
+            continue
+        if "name" not in variables.attrs:
+            raise ValueError(
+                f"The weights under {group.name} carry no layer name. Save them again with Keras 3.6 or "
+                "later."
+            )
+        keys = sorted(variables, key=int)
+        arrays[_text(variables.attrs["name"])] = [_array(variables, key) for key in keys]
+    return arrays
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def load_weights(
+    model: "keras.Model", source: str | Path, *, replace: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Load weights from a file into the layers of the same names.
+
+    Args:
+        model: A model of `cnn_keras.build`.
+        source: A file for `read`.
+        replace: Layers that keep their fresh weights where the file lacks them or has other shapes,
+            e.g. `(HEAD,)` for other classes.
+
+    Returns:
+        The names of the layers of `replace` that kept their fresh weights.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file does not fit; the message lists both sides.
+    """
+    arrays = read(source)
+    wanted = {layer.name: layer for layer in model.layers if layer.weights}
+    kept = tuple(
+        name
+        for name in replace
+        if name in wanted and _shapes(arrays.get(name, ())) != _shapes(wanted[name].weights)
+    )
+    differences = [
+        f"only in the file: {name}" for name in arrays if name not in wanted and name not in replace
+    ]
+    differences += [
+        f"only in the network: {name}" for name in wanted if name not in arrays and name not in kept
+    ]
+    differences += [
+        f"shape differs: {name}: {_shapes(arrays[name])} in the file, {_shapes(layer.weights)} in the "
+        "network"
+        for name, layer in wanted.items()
+        if name in arrays and name not in kept and _shapes(arrays[name]) != _shapes(layer.weights)
+    ]
+    if differences:
+        shown = differences[:20]
+        if len(differences) > len(shown):
+            shown.append(f"... and {len(differences) - len(shown)} more")
+        raise ValueError(f"{source} does not fit the network '{model.name}':\n  " + "\n  ".join(shown))
+    for name, layer in wanted.items():
+        if name not in kept:
+            layer.set_weights(arrays[name])
+    return kept
+
+
+def _shapes(weights) -> list[tuple[int, ...]]:
+    return [tuple(w.shape) for w in weights]
+
+
+def copy_by_name(source: "keras.Model", target: "keras.Model", *, skip: Collection[str] = ()) -> None:
+    """Copy the weights of every weighted layer of `source` to its namesake in `target`.
+
+    Raises:
+        ValueError: If a layer is missing on either side or a shape differs.
+    """
+    ours = {layer.name: layer for layer in target.layers if layer.weights and layer.name not in skip}
+    theirs = {layer.name: layer for layer in source.layers if layer.weights and layer.name not in skip}
+    differences = [f"only in the source: {name}" for name in theirs.keys() - ours.keys()]
+    differences += [f"only in the target: {name}" for name in ours.keys() - theirs.keys()]
+    differences += [
+        f"shape differs: {name}: {_shapes(theirs[name].weights)} and {_shapes(ours[name].weights)}"
+        for name in ours.keys() & theirs.keys()
+        if _shapes(theirs[name].weights) != _shapes(ours[name].weights)
+    ]
+    if differences:
+        raise ValueError("The networks do not match:\n  " + "\n  ".join(sorted(differences)))
+    for name, layer in ours.items():
+        layer.set_weights(theirs[name].get_weights())

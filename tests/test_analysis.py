@@ -1,0 +1,77 @@
+"""Receptive fields, and the command line that shows them."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import cnn_keras
+from cnn_keras import analysis
+from cnn_keras.__main__ import main
+
+
+def test_receptive_field_by_hand():
+    """Conv 5, pool 2/2, conv 3 dilated by 2: 5, then 6, then 6 + 4 * 2 = 14."""
+    image = keras.Input((32, 32, 1))
+    x = keras.layers.Conv2D(1, 5)(image)
+    x = keras.layers.MaxPooling2D(2)(x)
+    x = keras.layers.Conv2D(1, 3, dilation_rate=2)(x)
+    fields = [row.field for row in analysis.rows(keras.Model(image, x))]
+    assert [field.size for field in fields] == [1, 5, 6, 14]
+    assert [field.stride for field in fields] == [1, 1, 2, 2]
+    assert [field.centre for field in fields] == [0, 2, 2.5, 6.5]
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "size"), [("mobilenet_v2", "block_5_project_BN", 128), ("lenet5", "S4", 32)]
+)
+def test_receptive_field_is_where_the_gradient_is(name, layer, size):
+    """The input pixels that one output position depends on, found by differentiation."""
+    variant = cnn_keras.get(name)
+    knobs = {"activation": "tanh"}  # no dead units
+    model = cnn_keras.build(name, (size, size, variant.channels), 3, **knobs)
+    row = next(row for row in analysis.rows(model) if row.name == layer)
+    features = keras.Model(model.input, model.get_layer(layer).output)
+    position = row.output_shape[0] // 2
+    x = tf.constant(np.random.default_rng(0).normal(size=(1, *model.input_shape[1:])), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.reduce_sum(features(x)[:, position, position])
+    touched = np.flatnonzero(np.abs(tape.gradient(y, x)[0]).max(axis=(1, 2)) > 0)
+    centre = row.field.centre + position * row.field.stride
+    assert touched[0] == max(0, centre - (row.field.size - 1) / 2)
+    assert touched[-1] == min(size - 1, centre + (row.field.size - 1) / 2)
+
+
+def test_published_receptive_field():
+    """Araujo et al. (Distill 2019), table 1: MobileNet v2 sees 491 pixels with a step of 32."""
+    rows = {row.name: row for row in analysis.rows(cnn_keras.build("mobilenet_v2"))}
+    assert rows["out_relu"].field.size == 491
+    assert rows["out_relu"].field.stride == 32
+
+
+def test_the_table(capsys):
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in cnn_keras.names())
+    assert "3,504,872" in out
+
+
+def test_one_network(capsys):
+    assert main(["mobilenet_v2", "--image-size", "96", "--knob", "alpha=0.35"]) == 0
+    out = capsys.readouterr().out
+    assert "1,677,128" in out
+    assert "alpha=0.35" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["mobilnet_v2"], "Did you mean mobilenet_v2"),
+        (["mobilenet_v2", "--image-size", "8"], "at least 32 x 32"),
+        (["mobilenet_v2", "--knob", "beta=1"], "no switch 'beta'"),
+    ],
+)
+def test_wrong_usage(arguments, message, capsys):
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
