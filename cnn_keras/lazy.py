@@ -4,9 +4,11 @@ Importing Keras loads TensorFlow, which takes seconds. The tables of the network
 often than that: by `--help`, by the check of a mistyped `--arch`, by `python -m cnn_keras`.
 """
 
+import contextlib
 import importlib
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -23,25 +25,33 @@ class LazyModule:
         return f"<lazy module {self._name!r}>"
 
 
-def quietly_import_keras() -> None:
-    """Import Keras and keep what TensorFlow's C++ code says about itself off the terminal.
+@contextlib.contextmanager
+def without_native_noise() -> Iterator[None]:
+    """Keep what C++ libraries say about themselves off the terminal; their errors are exceptions.
 
-    Failures are Python exceptions and reach the caller. TF_CPP_MIN_LOG_LEVEL=0 shows everything.
+    TF_CPP_MIN_LOG_LEVEL=0 shows everything.
     """
-    if "keras" in sys.modules or os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
+        yield
         return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
     terminal, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     try:
-        module = importlib.import_module("keras")
-        if module.backend.backend() == "tensorflow":
-            importlib.import_module("tensorflow").config.list_logical_devices()
+        yield
     finally:
         os.dup2(terminal, 2)
         os.close(terminal)
         os.close(null)
+
+
+def quietly_import_keras() -> None:
+    """Import Keras, and TensorFlow where it is the backend, without their messages."""
+    if "keras" not in sys.modules:
+        with without_native_noise():
+            module = importlib.import_module("keras")
+            if module.backend.backend() == "tensorflow":
+                importlib.import_module("tensorflow").config.list_logical_devices()
 
 
 keras = LazyModule("keras")

@@ -1,0 +1,1 @@
+"""Everything around the networks: data, training, reports, export. The modules are the commands."""

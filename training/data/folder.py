@@ -1,0 +1,193 @@
+"""Pictures in folders: one sub-folder a class, or train/ val/ [test/] of them."""
+
+import hashlib
+import os
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from training.data import decode
+from training.data.sources import Entries, Source, split
+from training.runs.command import InputError
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+SHARES = {"val": 0.15, "test": 0.15}
+
+
+def folder_source(folder: Path, seed: int) -> Source:
+    """Open a folder of pictures.
+
+    Args:
+        folder: Has one sub-folder a class (split by `seed`: 70 % train, 15 % val, 15 % test), or
+            train/, val/ and perhaps test/ with one sub-folder a class each. Where there is no val/,
+            15 % of train/ are held out for it.
+        seed: Decides the splits that the folder does not have.
+
+    Raises:
+        InputError: If it has fewer than two classes, or two with one name.
+    """
+    children = _folders(folder)
+    given = {SPLIT_NAMES[p.name.lower()]: p for p in children if p.name.lower() in SPLIT_NAMES}
+    if "train" in given and len(given) == len(children):
+        return _given_splits(folder, given, seed)
+    if given and "train" in given:
+        others = ", ".join(p.name for p in children if p.name.lower() not in SPLIT_NAMES)
+        raise InputError(
+            f"--data {folder} has train/ but also other folders ({others}). Expected either one "
+            "sub-folder a class, or only train/, val/ and test/."
+        )
+    return _one_folder(folder, children, seed)
+
+
+def _one_folder(folder: Path, classes: list[Path], seed: int) -> Source:
+    notices: list[str] = []
+    files = _files_of_classes(classes, notices)
+    names = _class_names(folder, files)
+    entries = _entries(files, names)
+    for name in names:
+        if len(files[name]) == 1:
+            notices.append(
+                f"class '{name}' has one picture: it is trained on, neither validated nor tested"
+            )
+    splits = split(entries, SHARES, seed)
+    if "val" not in splits:
+        raise InputError(
+            f"--data {folder} has too few pictures ({len(entries)}) to hold some out. Add pictures, or "
+            "make train/ and val/ folders."
+        )
+    return _source(folder, names, splits, notices)
+
+
+def _given_splits(folder: Path, given: dict[str, Path], seed: int) -> Source:
+    notices: list[str] = []
+    files = {}
+    for name, path in given.items():
+        classes = _folders(path)
+        if not classes:
+            raise InputError(f"{path} has no sub-folders. Expected one a class.")
+        files[name] = _files_of_classes(classes, notices)
+    names = _class_names(given["train"], files["train"])
+    splits = {}
+    for part, of_class in files.items():
+        for name in sorted(of_class.keys() - set(names)):
+            notices.append(
+                f"class '{name}' is in {given[part].name}/ but not in {given['train'].name}/: its "
+                f"{len(of_class[name])} pictures are left out"
+            )
+        for name in names:
+            if name not in of_class:
+                notices.append(f"class '{name}' has no pictures in {given[part].name}/")
+        known = {name: of_class[name] for name in names if name in of_class}
+        _one_name_each(given[part], [*of_class, *names])
+        if known:
+            splits[part] = _entries(known, names)
+    for name in names:
+        if len(files["train"][name]) == 1:
+            notices.append(f"class '{name}' has one picture in {given['train'].name}/")
+    if "val" not in splits:
+        notices.append(f"there is no val/: {SHARES['val']:.0%} of train/ are held out for it")
+        splits |= split(splits["train"], {"val": SHARES["val"]}, seed)
+        if "val" not in splits:
+            raise InputError(f"{given['train']} has too few pictures to hold some out for val.")
+    return _source(folder, names, splits, notices, own_splits=True)
+
+
+def _source(
+    folder: Path, names: tuple[str, ...], splits: dict[str, Entries], notices, own_splits=False
+) -> Source:
+    grey, picture_size = _look(splits["train"])
+    return Source(
+        name=folder.resolve().name,
+        class_names=names,
+        splits=splits,
+        grey=grey,
+        picture_size=picture_size,
+        own_splits=own_splits,
+        notices=tuple(notices),
+    )
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _files_of_classes(classes: list[Path], notices: list[str]) -> dict[str, list[Path]]:
+    """Return the picture files of each class folder, by class name; empty classes become notices."""
+    found: dict[str, list[Path]] = {}
+    for path in classes:
+        files, others = [], []
+        for parent, folders, names in os.walk(path, followlinks=True):
+            folders[:] = sorted(f for f in folders if not f.startswith("."))
+            for name in sorted(n for n in names if not n.startswith(".")):
+                wanted = name.lower().endswith(decode.EXTENSIONS)
+                (files if wanted else others).append(Path(parent, name))
+        if others:
+            notices.append(
+                f"{path} has {len(others)} file(s) that are no pictures by their names, e.g. "
+                f"'{others[0].name}': ignored"
+            )
+        if files:
+            found[path.name] = files
+        else:
+            notices.append(f"class '{path.name}' is empty ({path} has no pictures): left out")
+    return found
+
+
+def _class_names(folder: Path, files: dict[str, list[Path]]) -> tuple[str, ...]:
+    names = tuple(sorted(files))
+    if len(names) < 2:
+        found = f"only '{names[0]}'" if names else "none"
+        raise InputError(
+            f"{folder} has fewer than two classes with pictures: {found}. Expected one sub-folder a "
+            f"class, with pictures ({' '.join(decode.EXTENSIONS)})."
+        )
+    _one_name_each(folder, names)
+    return names
+
+
+def _one_name_each(folder: Path, names) -> None:
+    """Refuse folders that a person, or another system, would take for one and the same class."""
+    seen: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        key = unicodedata.normalize("NFKC", name).strip().casefold()
+        if key in seen:
+            raise InputError(
+                f"{folder}: '{seen[key]}' and '{name}' are two classes with one name (they differ in "
+                "case, spaces or Unicode form only). Rename or merge them."
+            )
+        seen[key] = name
+
+
+def _entries(files: dict[str, list[Path]], names: tuple[str, ...]) -> Entries:
+    paths = [path for name in names for path in files.get(name, ())]
+    labels = [i for i, name in enumerate(names) for _ in files.get(name, ())]
+    return Entries(
+        np.array(labels, np.int32),
+        tuple(str(path) for path in paths),
+        lambda i: decode.open_picture(paths[i]),
+        lambda i: hashlib.sha256(paths[i].read_bytes()).digest(),
+    )
+
+
+def _look(entries: Entries) -> tuple[bool, int]:
+    """Tell from the headers of up to 64 pictures whether they are grey, and their usual size."""
+    modes, sides = set(), []
+    for i in np.linspace(0, len(entries) - 1, num=min(64, len(entries)), dtype=int):
+        try:
+            with Image.open(entries.names[i], formats=decode.FORMATS) as image:
+                modes.add(image.mode)
+                sides.append(min(image.size))
+        except Exception:  # broken ones are reported when they are decoded
+            continue
+    grey = bool(modes) and modes <= {"1", "L", "LA", "I", "I;16", "I;16B"}
+    return grey, int(np.median(sides)) if sides else 224

@@ -1,0 +1,184 @@
+"""From labelled entries to the pixels of one network's size, in memory or decoded afresh each epoch."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from training.data import decode
+from training.data.sources import Entries, Source
+from training.runs.command import InputError
+
+Cache = Literal["auto", "memory", "none"]
+OnBadImage = Literal["skip", "fail"]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A picture that is not used."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """The pictures of one split at a network's size.
+
+    Attributes:
+        labels: int32 (n,).
+        names: What to call each picture.
+        picture: Returns picture i: uint8 (image_size, image_size, channels), 0..255.
+        pixels: All pictures, uint8 (n, image_size, image_size, channels), where they are cached.
+        fingerprint: SHA-256 over encoded pictures and labels, hexadecimal.
+    """
+
+    labels: np.ndarray
+    names: tuple[str, ...]
+    picture: Callable[[int], np.ndarray]
+    pixels: np.ndarray | None
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a network is trained and judged on.
+
+    Attributes:
+        source: Where it comes from.
+        splits: "train", "val", and "test" where there is one; those asked for.
+        image_size: Side of the square pictures, pixels.
+        channels: 1 or 3.
+        left_out: Pictures that could not be read.
+    """
+
+    source: Source
+    splits: dict[str, Split]
+    image_size: int
+    channels: int
+    left_out: tuple[LeftOut, ...]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names in the order of the labels."""
+        return self.source.class_names
+
+
+def prepare(
+    source: Source,
+    image_size: int,
+    channels: int,
+    *,
+    parts: tuple[str, ...] = ("train", "val", "test"),
+    cache: Cache = "auto",
+    on_bad_image: OnBadImage = "skip",
+    quiet: bool = False,
+) -> Data:
+    """Decode every picture once: broken ones are found now, not in the middle of an epoch.
+
+    Args:
+        source: The labelled pictures.
+        image_size: Side of the square that the network takes, pixels.
+        channels: 1 or 3.
+        parts: Splits to prepare.
+        cache: "memory" keeps the decoded pixels, "none" decodes again in each epoch, "auto" keeps them
+            where they fit into a quarter of the machine's memory.
+        on_bad_image: "skip" leaves broken pictures out, "fail" stops at the first.
+        quiet: Show no progress bar.
+
+    Raises:
+        InputError: If a split has no readable picture, or for a broken one with `on_bad_image="fail"`.
+    """
+    wanted = {name: source.splits[name] for name in parts if name in source.splits}
+    count = sum(map(len, wanted.values()))
+    needed = count * image_size * image_size * channels
+    keep = cache == "memory" or (cache == "auto" and needed <= memory_bytes() // 4)
+    splits, left_out = {}, []
+    with tqdm(
+        total=count, desc="reading pictures", unit=" pictures", leave=False, disable=quiet or None
+    ) as bar:
+        for name, entries in wanted.items():
+            splits[name], bad = _prepare_split(entries, image_size, channels, keep, on_bad_image, bar)
+            left_out += bad
+            if not len(splits[name]):
+                raise InputError(
+                    f"no picture of '{name}' could be read, e.g. {bad[0].name}: {bad[0].reason}"
+                )
+    _check_classes(source, splits)
+    return Data(source, splits, image_size, channels, tuple(left_out))
+
+
+def memory_bytes() -> int:
+    """Return the machine's memory, or 8 GB where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 8 * 10**9
+
+
+def _prepare_split(
+    entries: Entries, image_size: int, channels: int, keep: bool, on_bad_image: OnBadImage, bar: tqdm
+) -> tuple[Split, list[LeftOut]]:
+    shape = (image_size, image_size, channels)
+    pixels = np.empty((len(entries) if keep else 0, *shape), np.uint8)
+
+    def one(i: int) -> str | bytes:
+        """Return the digest of picture i, or why it cannot be read."""
+        try:
+            digest = entries.digest(i)
+            picture = decode.resize(entries.load(i), image_size, channels)
+        except (decode.BadImageError, OSError) as error:
+            return str(error)
+        if keep:
+            pixels[i] = picture
+        return digest
+
+    good, bad, fingerprint = [], [], hashlib.sha256()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            for i, result in enumerate(pool.map(one, range(len(entries)))):
+                bar.update()
+                if isinstance(result, str):
+                    bad.append(LeftOut(entries.names[i], result))
+                    if on_bad_image == "fail":
+                        raise InputError(
+                            f"{entries.names[i]}: {result} (--on-bad-image skip leaves it out)"
+                        )
+                else:
+                    good.append(i)
+                    fingerprint.update(result + int(entries.labels[i]).to_bytes(4, "little"))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    kept = np.array(good, int)
+    if keep and bad:
+        pixels = pixels[kept]
+
+    def picture(i: int) -> np.ndarray:
+        return pixels[i] if keep else decode.resize(entries.load(kept[i]), image_size, channels)
+
+    return Split(
+        entries.labels[kept],
+        tuple(entries.names[i] for i in good),
+        picture,
+        pixels if keep else None,
+        fingerprint.hexdigest(),
+    ), bad
+
+
+def _check_classes(source: Source, splits: dict[str, Split]) -> None:
+    """Refuse a training split in which a class has no readable picture: it could not be learnt."""
+    if "train" not in splits:
+        return
+    missing = sorted(set(range(len(source.class_names))) - set(splits["train"].labels.tolist()))
+    if missing:
+        names = ", ".join(f"'{source.class_names[i]}'" for i in missing)
+        raise InputError(f"no picture of class {names} could be read for training: all are broken.")

@@ -1,0 +1,217 @@
+"""Where pictures come from: `--data digits`, a folder, or `tfds:NAME`.
+
+Every source is a `Source`: class names and, for each split, labelled entries that decode themselves.
+Nothing is decoded before `prepare`.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from training.runs.command import InputError
+
+Splits = dict[str, "Entries"]
+
+
+@dataclass(frozen=True)
+class Entries:
+    """The labelled pictures of one split, not decoded yet.
+
+    Attributes:
+        labels: int32 (n,), index into the class names.
+        names: What to call each picture: its path, or a number.
+        load: Decodes picture i, upright, in mode "RGB" or "L"; raises BadImageError.
+        digest: SHA-256 of the encoded picture i.
+    """
+
+    labels: np.ndarray
+    names: tuple[str, ...]
+    load: Callable[[int], Image.Image]
+    digest: Callable[[int], bytes]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: np.ndarray) -> "Entries":
+        """Return the entries at `indices`."""
+        return Entries(
+            self.labels[indices],
+            tuple(self.names[i] for i in indices),
+            lambda i: self.load(indices[i]),
+            lambda i: self.digest(indices[i]),
+        )
+
+
+@dataclass(frozen=True)
+class Source:
+    """A labelled set of pictures.
+
+    Attributes:
+        name: Short name, part of the run's default name.
+        class_names: In the order of the labels.
+        splits: "train", "val" and, where there is one, "test".
+        grey: Whether all pictures are grey.
+        picture_size: Median of the pictures' shorter sides, pixels.
+        own_splits: Whether the pictures came already split.
+        mirrored: Whether a mirrored picture still belongs to its class.
+        notices: What the user should know about the data, a line each.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    splits: Splits
+    grey: bool
+    picture_size: int
+    own_splits: bool = False
+    mirrored: bool = True
+    notices: tuple[str, ...] = field(default=())
+
+
+def open_source(data: str, data_dir: str | None = None, seed: int = 0) -> Source:
+    """Open a source by its name on the command line.
+
+    Args:
+        data: "digits", a folder, or "tfds:NAME".
+        data_dir: Where TensorFlow Datasets keeps its files.
+        seed: Decides the splits that the source does not have itself.
+
+    Raises:
+        InputError: If there is no such source or it cannot be used; the message says why.
+    """
+    if data == "digits":
+        return digits(seed)
+    if data.startswith("tfds:"):
+        from training.data.tfds import tfds_source
+
+        return tfds_source(data.removeprefix("tfds:"), data_dir, seed)
+    folder = Path(data)
+    if folder.is_dir():
+        from training.data.folder import folder_source
+
+        return folder_source(folder, seed)
+    if folder.exists():
+        raise InputError(f"--data {data} is a file. Expected a folder with one sub-folder a class.")
+    raise InputError(
+        f"--data {data}: there is no such folder. Expected a folder with one sub-folder a class, "
+        "tfds:NAME, or digits."
+    )
+
+
+def open_again(card: dict[str, Any], data_dir: str | None = None) -> Source:
+    """Open the source that a card names, with the same splits."""
+    about = card["data"]
+    source = open_source(about["source"], data_dir or about["data_dir"], about["seed"])
+    return aligned(source, tuple(card["class_names"]))
+
+
+def open_as_test(data: str, data_dir: str | None, class_names: tuple[str, ...]) -> Source:
+    """Open a source to judge a trained network on it, as one split "test".
+
+    Args:
+        data: As for `open_source`. Of pictures that came split, "test" or else "val" is taken, of
+            others all.
+        data_dir: Where TensorFlow Datasets keeps its files.
+        class_names: The network's classes; the source's are matched to them by name.
+
+    Raises:
+        InputError: If the source has none of these classes.
+    """
+    source = open_source(data, data_dir)
+    parts = source.splits
+    if source.own_splits:
+        parts = {"test": parts.get("test", parts["val"])}
+    return aligned(replace(source, splits={"test": joined(list(parts.values()))}), class_names)
+
+
+def joined(parts: list[Entries]) -> Entries:
+    """Return the pictures of several splits as one."""
+    where = [(part, i) for part in parts for i in range(len(part))]
+    return Entries(
+        np.concatenate([part.labels for part in parts]),
+        tuple(name for part in parts for name in part.names),
+        lambda i: where[i][0].load(where[i][1]),
+        lambda i: where[i][0].digest(where[i][1]),
+    )
+
+
+def aligned(source: Source, class_names: tuple[str, ...]) -> Source:
+    """Return the source with labels that index `class_names`; pictures of other classes are left out.
+
+    Raises:
+        InputError: If the source has none of these classes.
+    """
+    if source.class_names == class_names:
+        return source
+    index = {name: i for i, name in enumerate(class_names)}
+    others = [name for name in source.class_names if name not in index]
+    if len(others) == len(source.class_names):
+        raise InputError(
+            f"{source.name} has none of the network's classes. It has {', '.join(others[:5])}; the "
+            f"network knows {', '.join(class_names[:5])}."
+        )
+    new = np.array([index.get(name, -1) for name in source.class_names], np.int32)
+    splits = {}
+    for part, entries in source.splits.items():
+        labels = new[entries.labels]
+        splits[part] = replace(entries, labels=labels).take(np.flatnonzero(labels >= 0))
+    notices = tuple(f"class '{name}' is not one of the network's: left out" for name in others)
+    return replace(source, class_names=class_names, splits=splits, notices=source.notices + notices)
+
+
+def digits(seed: int) -> Source:
+    """Scikit-learn's 1,797 scanned digits of 8 x 8 pixels: 70 % train, 10 % val, 20 % test."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    images = np.rint(data.images * (255 / 16)).astype(np.uint8)
+    entries = array_entries(images, data.target)
+    return Source(
+        name="digits",
+        class_names=tuple(str(name) for name in data.target_names),
+        splits=split(entries, {"val": 0.1, "test": 0.2}, seed),
+        grey=True,
+        picture_size=8,
+        mirrored=False,
+    )
+
+
+def array_entries(images: np.ndarray, labels: np.ndarray) -> Entries:
+    """Return entries over decoded pictures, uint8 (n, height, width) or (n, height, width, 3)."""
+    return Entries(
+        np.asarray(labels, np.int32),
+        tuple(str(i) for i in range(len(images))),
+        lambda i: Image.fromarray(images[i]),
+        lambda i: hashlib.sha256(images[i].tobytes()).digest(),
+    )
+
+
+def split(entries: Entries, shares: dict[str, float], seed: int) -> Splits:
+    """Split entries into "train" and what `shares` names, stratified by class.
+
+    Every class gives each split its share, rounded, and keeps at least one picture in train. The same
+    seed gives the same splits.
+
+    Args:
+        entries: Labelled pictures.
+        shares: For each further split, the share of the pictures that it gets.
+        seed: Decides which.
+    """
+    rng = np.random.default_rng(seed)
+    parts: dict[str, list[int]] = {name: [] for name in ("train", *shares)}
+    carry = dict.fromkeys(shares, 0.0)  # what rounding left over goes to the next class
+    for label in np.unique(entries.labels):
+        members = rng.permutation(np.flatnonzero(entries.labels == label))
+        count = len(members)
+        for name, share in shares.items():
+            wanted = share * count + carry[name]
+            taken = min(round(wanted), len(members) - 1)
+            carry[name] = min(wanted - taken, 1.0)
+            parts[name].extend(members[:taken])
+            members = members[taken:]
+        parts["train"].extend(members)
+    return {name: entries.take(np.sort(np.array(part, int))) for name, part in parts.items() if part}

@@ -1,0 +1,36 @@
+"""Optimizers by name, with their schedule."""
+
+import keras
+
+DEFAULT_LR = {("adamw", False): 4e-3, ("sgd", False): 0.05, ("adamw", True): 1e-5, ("sgd", True): 1e-3}
+DEFAULT_WEIGHT_DECAY = {"adamw": 0.01, "sgd": 0.0}
+
+
+def make_optimizer(
+    name: str, lr: float, weight_decay: float, *, steps: int, warmup_steps: int
+) -> keras.optimizers.Optimizer:
+    """Make an optimizer whose rate rises linearly to `lr` and then falls to 0 along half a cosine.
+
+    Args:
+        name: "adamw" (Loshchilov and Hutter 2019) or "sgd" (Nesterov momentum 0.9).
+        lr: Largest learning rate.
+        weight_decay: Decoupled decay of kernels a step, as a share of the rate; biases and
+            normalisation have none.
+        steps: Steps of the whole training.
+        warmup_steps: Steps of the rise.
+    """
+    warmup_steps = min(warmup_steps, steps - 1)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=lr / (warmup_steps + 1) if warmup_steps else lr,
+        decay_steps=steps - warmup_steps,
+        warmup_target=lr if warmup_steps else None,
+        warmup_steps=warmup_steps,
+    )
+    decay = weight_decay or None
+    if name == "adamw":
+        optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay)
+    else:
+        optimizer = keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=decay)
+    if decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    return optimizer

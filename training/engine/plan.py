@@ -1,0 +1,222 @@
+"""What a fit is going to do: defaults resolved, network built, announced, summed up."""
+
+import csv
+import dataclasses
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+import cnn_keras
+from cnn_keras import analysis, imagenet
+from cnn_keras.tables import as_text
+from cnn_keras.weights import HEAD
+from training.data import decode
+from training.data.prepare import Data
+from training.data.sources import Source
+from training.engine.optimizers import DEFAULT_LR, DEFAULT_WEIGHT_DECAY
+from training.runs.command import InputError, log
+from training.runs.files import write_text
+from training.runs.folder import Run
+from training.runs.settings import Fit
+
+SMALL_BYTES = 20_000_000
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The settings that were left open, decided.
+
+    Attributes:
+        image_size: Side of the square pictures, pixels.
+        channels: 1 or 3.
+        scaling: Mode of cnn_keras.preprocessing.
+        policy: Augmentation.
+        train_head: Whether the head is trained on frozen features first.
+        epochs: Epochs of Model.fit; 0 where the head is all that is trained.
+        fine_tune: Whether the weights come from elsewhere.
+        optimizer: Its name.
+        lr: Largest learning rate.
+        weight_decay: Decoupled weight decay.
+    """
+
+    image_size: int
+    channels: int
+    scaling: str
+    policy: str
+    train_head: bool
+    epochs: int
+    fine_tune: bool
+    optimizer: str
+    lr: float
+    weight_decay: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the choices as plain values."""
+        return dataclasses.asdict(self)
+
+
+def choose(settings: Fit, source: Source) -> Choices:
+    """Decide what the settings leave open, from the network and the pictures."""
+    variant = cnn_keras.get(settings.arch)
+    fine_tune = settings.weights is not None
+    optimizer = settings.optimizer
+    if optimizer == "auto":
+        optimizer = "sgd" if fine_tune else "adamw"
+    scaling = variant.preprocessing if settings.preprocessing == "auto" else settings.preprocessing
+    policy = settings.augment
+    if policy == "auto":
+        policy = "light" if source.mirrored else "digits"
+    channels = settings.channels
+    if channels is None:
+        channels = 1 if variant.channels == 1 and source.grey else 3
+    if channels == 1 and scaling in ("torch", "caffe"):
+        raise InputError(f"--preprocessing {scaling} needs 3 channels: pass --channels 3.")
+    epochs = settings.epochs or default_epochs(variant, fine_tune)
+    lr, decay = settings.lr, settings.weight_decay
+    return Choices(
+        image_size=settings.image_size or image_size_for(variant, source.picture_size, fine_tune),
+        channels=channels,
+        scaling=scaling,
+        policy=policy,
+        train_head=fine_tune and settings.freeze != "none",
+        epochs=0 if settings.freeze == "backbone" else epochs,
+        fine_tune=fine_tune,
+        optimizer=optimizer,
+        lr=DEFAULT_LR[optimizer, fine_tune] if lr is None else lr,
+        weight_decay=DEFAULT_WEIGHT_DECAY[optimizer] if decay is None else decay,
+    )
+
+
+def default_epochs(variant: cnn_keras.Variant, fine_tune: bool) -> int:
+    """Choose the epochs: 10 of fine-tuning, 30 from scratch, 60 for very small networks."""
+    if fine_tune:
+        return 10
+    return 60 if variant.macs < 10_000_000 else 30
+
+
+def image_size_for(variant: cnn_keras.Variant, picture_size: int, fine_tune: bool) -> int:
+    """Choose the side of a network's input, pixels.
+
+    Other weights keep the size that they were trained at. Otherwise it is the pictures' own size rounded
+    up to a multiple of 32, at least 64 (networks for photographs halve their input five times) and at
+    most the network's own.
+    """
+    if fine_tune:
+        return variant.input_size
+    size = max(64, -(-picture_size // 32) * 32, variant.min_size)
+    return min(size, variant.input_size)
+
+
+def build_network(settings: Fit, choices: Choices, data: Data) -> keras.Model:
+    """Build the network and load its first weights.
+
+    Raises:
+        InputError: If the weights do not fit.
+    """
+    shape = (choices.image_size, choices.image_size, choices.channels)
+    try:
+        network = cnn_keras.build(settings.arch, shape, len(data.class_names), **settings.knobs)
+        if settings.weights is None:
+            return network
+        if settings.weights == "imagenet":
+            path = imagenet.download(settings.arch, choices.image_size, settings.knobs)
+        else:
+            path = settings.weights
+        cnn_keras.load_weights(network, path, replace=(HEAD,))
+        return network
+    except (ValueError, TypeError, OSError) as error:
+        raise InputError(str(error)) from error
+
+
+def is_small(network: keras.Model) -> bool:
+    """Tell whether a network suits a phone: under 20 MB of float32 weights."""
+    return 4 * network.count_params() < SMALL_BYTES
+
+
+def announce(
+    settings: Fit, choices: Choices, data: Data, network: keras.Model, on_device: str, run: Run
+) -> None:
+    """Say what is going to happen, and what was found in the data."""
+    size = choices.image_size
+    counts = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
+    knobs = "".join(f", {k}={v}" for k, v in settings.knobs.items())
+    classes = len(data.class_names)
+    shown = ", ".join(data.class_names[:8]) + (", ..." if classes > 8 else "")
+    if not choices.epochs:
+        how = "head only, on frozen features"
+    else:
+        how = (
+            f"{choices.epochs} epochs of {settings.batch_size}, {choices.optimizer}, learning rate "
+            f"{choices.lr:g} after {settings.warmup_epochs:g} epoch(s) of warm-up, cosine; augmentation "
+            f"{choices.policy}"
+        )
+        if choices.train_head:
+            how = f"head on frozen features, then {how}"
+    params, macs = analysis.count_params(network), analysis.count_macs(network)
+    lines = {
+        "network": f"{settings.arch}{knobs}: {params:,} parameters, {macs / 1e6:,.1f} M MACs",
+        "input": f"{size} x {size} x {choices.channels} pixels, scaled '{choices.scaling}'",
+        "images": f"{counts} from {settings.data}",
+        "classes": f"{classes}: {shown}",
+        "weights": settings.weights or f"random, seed {settings.seed}",
+        "training": how,
+        "device": on_device,
+        "run": str(run.path),
+    }
+    for name, text in lines.items():
+        log.info("%-9s %s", name, text)
+    for notice in data.source.notices:
+        log.warning("note: %s", notice)
+    if data.left_out:
+        table = io.StringIO()
+        csv.writer(table).writerows([("file", "reason"), *((b.name, b.reason) for b in data.left_out)])
+        write_text(run.left_out, table.getvalue())
+        log.warning("note: %d broken picture(s) left out, see %s:", len(data.left_out), run.left_out)
+        for bad in data.left_out[:5]:
+            log.warning("  %s: %s", bad.name, bad.reason)
+
+
+def card_entries(settings: Fit, choices: Choices, data: Data) -> dict[str, Any]:
+    """Return what a card says about the network and its data."""
+    return {
+        "architecture": settings.arch,
+        "knobs": settings.knobs,
+        "image_size": choices.image_size,
+        "channels": choices.channels,
+        "class_names": list(data.class_names),
+        "preprocessing": decode.contract(choices.scaling),
+        "data": {
+            "source": settings.data,
+            "data_dir": settings.data_dir,
+            "seed": settings.seed,
+            "pictures": {name: len(split) for name, split in data.splits.items()},
+            "fingerprint": {name: split.fingerprint for name, split in data.splits.items()},
+            "left_out": len(data.left_out),
+        },
+    }
+
+
+def conclude(folder: Path, judged: dict[str, tuple[dict, np.ndarray]], best_epoch: int | None) -> None:
+    """Print the table of metrics and where everything is.
+
+    Args:
+        folder: Has the report, and perhaps exports.
+        judged: What `training.report.evaluation.judge` returned.
+        best_epoch: Epoch of the weights; 0 for those that fine-tuning started from.
+    """
+    words = {"test": "test", "val": "validation"}
+    table = [("pictures", "n", "top-1", "top-5", "macro F1", "loss")]
+    for part, (numbers, _) in judged.items():
+        shares = (f"{100 * numbers[k]:.2f} %" for k in ("top1", "top5", "macro_f1"))
+        table.append((words[part], f"{numbers['n']:,}", *shares, f"{numbers['loss']:.4f}"))
+    log.info("\n%s\n", as_text(table))
+    if best_epoch is not None:
+        log.info("weights of epoch %d, the best on the validation pictures", best_epoch)
+    places = {"run": folder, "report": folder / "report.html", "exports": folder / "export"}
+    for name, path in places.items():
+        if path.exists():
+            log.info("%-9s %s", name, path)

@@ -1,0 +1,106 @@
+"""`python -m training.fit`: train a network on pictures."""
+
+import signal
+import sys
+from collections.abc import Sequence
+
+from training.runs import command
+from training.runs.command import DONE, GATE_NOT_MET, INTERRUPTED, log
+from training.runs.settings import Fit
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    return command.run(Fit, fit, argv)
+
+
+def fit(settings: Fit) -> int:
+    """Train, report, export: the whole way from pictures to files for servers and phones."""
+    from training.engine import device
+
+    on_device = device.start(settings.seed, settings.precision)
+
+    from cnn_keras.preprocessing import assemble
+    from training.data.prepare import prepare
+    from training.data.sources import open_source
+    from training.engine import plan, regime, transfer
+    from training.engine.callbacks import BestWeights
+    from training.report.evaluation import judge, write_report
+    from training.runs import folder
+    from training.runs.files import write_json
+    from training.runs.settings import as_json
+
+    # --- data -------------------------------------------------------------------------------------
+    source = open_source(settings.data, settings.data_dir, settings.seed)
+    choices = plan.choose(settings, source)
+    data = prepare(
+        source,
+        choices.image_size,
+        choices.channels,
+        cache=settings.cache,
+        on_bad_image=settings.on_bad_image,
+    )
+
+    # --- network ----------------------------------------------------------------------------------
+    network = plan.build_network(settings, choices, data)
+    model = assemble(network, choices.scaling)
+
+    run = folder.create(settings.out, settings.name, settings.arch, source.name)
+    write_json(run.settings, as_json(settings) | {"resolved": choices.as_json()})
+    plan.announce(settings, choices, data, network, on_device, run)
+
+    def card(**entries):
+        return folder.write_card(run, **plan.card_entries(settings, choices, data), **entries)
+
+    # --- fit --------------------------------------------------------------------------------------
+    best = BestWeights(network, run, len(data.splits["val"]))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both end the fit in good order
+    try:
+        if choices.train_head:
+            log.info("training the head on frozen features")
+            transfer.train_head(network, choices.scaling, data.splits["train"], settings.batch_size)
+        if choices.epochs:
+            regime.train(model, network, data, settings, choices, run, best)
+        else:
+            best.offer(*regime.validate(model, data, settings.batch_size), epoch=0)
+    except KeyboardInterrupt:
+        return _interrupted(run, best, card)
+
+    # --- report -----------------------------------------------------------------------------------
+    network.load_weights(run.weights)
+    regime.save_keras(run, model)
+    judged = judge(model, data)
+    metrics = {part: {k: m[k] for k in ("top1", "top5", "loss", "n")} for part, (m, _) in judged.items()}
+    written = card(metrics=metrics, best_epoch=best.best_epoch)
+    write_report(run.path, run.path.name, written, data, judged, run.history)
+
+    # --- export -----------------------------------------------------------------------------------
+    failed = []
+    if settings.export != "none":
+        from training.phone.export import export_run
+
+        tflite = settings.export == "all" or plan.is_small(network)
+        failed = export_run(run, written, model, data, tflite=tflite)
+    plan.conclude(run.path, judged, best.best_epoch)
+    if failed:
+        log.error("error: the exports disagree with the trained network: %s", "; ".join(failed))
+        return GATE_NOT_MET
+    return DONE
+
+
+def _interrupted(run, best, card) -> int:
+    """Leave a run that later commands can use, if there are weights already."""
+    if best.best is None:
+        log.info("interrupted before the first epoch ended; %s has no weights", run.path)
+        return INTERRUPTED
+    card(metrics={}, best_epoch=best.best_epoch)
+    log.info(
+        "interrupted; the weights of epoch %d are in %s and can be evaluated, exported and used",
+        best.best_epoch,
+        run.path,
+    )
+    return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

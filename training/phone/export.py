@@ -1,0 +1,235 @@
+"""A run as files for servers and phones, each compared with what was trained."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from training.data.prepare import Data, Split
+from training.phone import graph, inspect
+from training.phone.convert import KINDS, convert_in_child
+from training.phone.engines import Engine, keras_engine, saved_model_engine, tflite_engine
+from training.runs.command import log
+from training.runs.files import replaced, write_json, write_text
+from training.runs.folder import Run
+
+MIN_AGREEMENT = {"int8": 0.97}
+DEFAULT_MIN_AGREEMENT = 0.99
+CALIBRATION_PICTURES = 200
+SAVED_MODEL = "saved_model/1"
+
+
+def export_run(
+    run: Run,
+    card: dict[str, Any],
+    model: keras.Model,
+    data: Data,
+    *,
+    tflite: bool = True,
+    min_agreement: float | None = None,
+    max_images: int = 2000,
+) -> list[str]:
+    """Export a run and compare every file with the Keras model.
+
+    Args:
+        run: The run folder; its export/ is replaced as a whole when all files are written.
+        card: Its card.
+        model: From raw pixels to logits; its layers compute in float32.
+        data: Held-out pictures to compare on, and training pictures for the ranges of int8.
+        tflite: Whether to write the TFLite files.
+        min_agreement: Share of pictures on which a file must choose the Keras model's class; by default
+            0.99, and 0.97 for int8.
+        max_images: Pictures to compare on, at most.
+
+    Returns:
+        What is wrong with the files that keep their promise badly, a text each.
+    """
+    model = in_float32(model)
+    part = "test" if "test" in data.splits else "val"
+    pictures, labels = _sample(data.splits[part], max_images)
+    expected = keras_engine(model)(pictures)
+    report: dict[str, Any] = {}
+    with replaced(run.export) as folder:
+        folder.mkdir()
+        log.info("exporting SavedModel")
+        write_saved_model(model, card, folder / SAVED_MODEL)
+        write_text(folder / "labels.txt", "\n".join(card["class_names"]) + "\n")
+        engine = saved_model_engine(folder / SAVED_MODEL)
+        report[SAVED_MODEL] = {
+            "bytes": sum(f.stat().st_size for f in (folder / SAVED_MODEL).rglob("*") if f.is_file()),
+            "operators": _graph_operators(folder / SAVED_MODEL),
+            **compare(engine, pictures, labels, expected),
+        }
+        if tflite:
+            log.info("exporting TFLite: %s", ", ".join(KINDS))
+            calibration, _ = _sample(data.splits.get("train", data.splits[part]), CALIBRATION_PICTURES)
+            write_tflite(model, calibration, folder)
+            for kind in KINDS:
+                path = Run(folder.parent).tflite(kind)
+                path = folder / path.name
+                report[path.name] = {
+                    "bytes": path.stat().st_size,
+                    "operators": inspect.operators(path),
+                    **compare(tflite_engine(path, threads=2), pictures, labels, expected),
+                }
+        for name, entry in report.items():
+            kind = name.removeprefix("model_").removesuffix(".tflite")
+            entry["min_agreement"] = (
+                MIN_AGREEMENT.get(kind, DEFAULT_MIN_AGREEMENT)
+                if min_agreement is None
+                else min_agreement
+            )
+            entry["problems"] = _problems(folder / name, kind, entry)
+            entry["pictures"] = part
+        write_json(folder / "export.json", report)
+    return [f"{run.export / name}: {p}" for name, entry in report.items() for p in entry["problems"]]
+
+
+def in_float32(model: keras.Model) -> keras.Model:
+    """Return the model itself, or a float32 copy where it computes in mixed precision.
+
+    Mixed precision would leave operators in a TFLite file that no phone runs.
+    """
+    if all(layer.compute_dtype == "float32" for layer in model.layers):
+        return model
+
+    def clone(layer):
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    copy = keras.models.clone_model(model, clone_function=clone)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def write_saved_model(model: keras.Model, card: dict[str, Any], path: Path) -> None:
+    """Write a SavedModel with three signatures.
+
+    - `serving_default`: `image`, float32 (n, height, width, channels), raw 0..255, to `probabilities`,
+      float32 (n, classes);
+    - `serve_uint8`: the same from uint8;
+    - `serve_jpeg`: `encoded`, string (n,), JPEG, PNG, BMP, GIF or WebP files of any size, to
+      `probabilities` and `class_names`, string (n, classes).
+
+    The loaded object's `serve` takes float32 and uint8 alike.
+    """
+    height, width, channels = model.input_shape[1:]
+    names = tf.constant(card["class_names"])
+
+    def classify(image):
+        return {"probabilities": tf.nn.softmax(model(tf.cast(image, tf.float32), training=False))}
+
+    def classify_files(encoded):
+        pictures = tf.map_fn(
+            lambda one: graph.picture(one, height, channels), encoded, fn_output_signature=tf.uint8
+        )
+        found = classify(pictures)
+        labels = tf.tile(names[tf.newaxis], [tf.shape(encoded)[0], 1])
+        return {**found, "class_names": labels}
+
+    def image(dtype):
+        return tf.TensorSpec((None, height, width, channels), dtype, name="image")
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("serving_default", classify, [image(tf.float32)])
+    archive.add_endpoint("serve_uint8", classify, [image(tf.uint8)])
+    archive.add_endpoint(
+        "serve_jpeg", classify_files, [tf.TensorSpec((None,), tf.string, name="encoded")]
+    )
+    archive.write_out(str(path), verbose=False)
+
+
+def write_tflite(model: keras.Model, calibration: np.ndarray, folder: Path) -> None:
+    """Write the TFLite files of a model into a folder.
+
+    Args:
+        model: From raw pixels to logits, float32.
+        calibration: uint8 (n, height, width, channels).
+        folder: Where model.tflite and its kin go.
+    """
+    one = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="image")
+    with tempfile.TemporaryDirectory() as temporary:
+        place = Path(temporary)
+        archive = keras.export.ExportArchive()
+        archive.track(model)
+        archive.add_endpoint(
+            "serving_default",
+            lambda image: {"probabilities": tf.nn.softmax(model(image, training=False))},
+            [one],
+        )
+        archive.write_out(str(place / "saved_model"), verbose=False)
+        np.save(place / "calibration.npy", calibration)
+        (place / "out").mkdir()
+        convert_in_child(place / "saved_model", place / "calibration.npy", place / "out")
+        for kind in KINDS:
+            target = folder / Run(folder.parent).tflite(kind).name
+            shutil.move(place / "out" / f"{kind}.tflite", target)
+
+
+def compare(
+    engine: Engine, pictures: np.ndarray, labels: np.ndarray, expected: np.ndarray
+) -> dict[str, float]:
+    """Compare an engine with the Keras model.
+
+    Args:
+        engine: What to judge.
+        pictures: uint8 (n, height, width, channels).
+        labels: int32 (n,), the truth.
+        expected: float32 (n, classes), the Keras model's probabilities.
+
+    Returns:
+        n; top1_agreement (share of pictures with the same class); max_difference and mean_difference of
+        probabilities; top1 (accuracy) and keras_top1.
+    """
+    batches = range(0, len(pictures), 32)
+    bar = tqdm(batches, "comparing", leave=False, disable=None)
+    found = np.concatenate([engine(pictures[i : i + 32]) for i in bar])
+    difference = np.abs(found - expected)
+    return {
+        "n": len(pictures),
+        "top1_agreement": float((found.argmax(1) == expected.argmax(1)).mean()),
+        "max_difference": float(difference.max()),
+        "mean_difference": float(difference.mean()),
+        "top1": float((found.argmax(1) == labels).mean()),
+        "keras_top1": float((expected.argmax(1) == labels).mean()),
+    }
+
+
+def _problems(path: Path, kind: str, entry: dict[str, Any]) -> list[str]:
+    problems = []
+    if not entry["top1_agreement"] >= entry["min_agreement"]:
+        problems.append(
+            f"agrees with the Keras model on {entry['top1_agreement']:.2%} of {entry['n']} pictures, "
+            f"less than {entry['min_agreement']:.2%}"
+        )
+    if path.suffix == ".tflite":
+        foreign = [o for o in entry["operators"] if o.startswith(("CUSTOM", "FLEX", "Flex"))]
+        if foreign:
+            problems.append(f"has operators that plain LiteRT does not run: {', '.join(foreign)}")
+        if kind == "int8":
+            floats = inspect.float_tensors(path)
+            if floats:
+                problems.append(f"is not fully quantised: {len(floats)} float tensors, e.g. {floats[0]}")
+    return problems
+
+
+def _sample(split: Split, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return at most so many pictures of a split with their labels, spread evenly over its classes."""
+    chosen = np.argsort(split.labels, kind="stable")
+    if len(chosen) > most:
+        chosen = chosen[np.linspace(0, len(chosen) - 1, most).round().astype(int)]
+    return np.stack([split.picture(int(i)) for i in chosen]), split.labels[chosen]
+
+
+def _graph_operators(path: Path) -> list[str]:
+    """Return the TensorFlow operations of a SavedModel's serving_default, each once, sorted."""
+    signature = tf.saved_model.load(str(path)).signatures["serving_default"]
+    definition = signature.graph.as_graph_def()
+    names = {node.op for node in definition.node}
+    names |= {node.op for function in definition.library.function for node in function.node_def}
+    return sorted(names - {"Placeholder", "NoOp", "Identity", "Const", "StatefulPartitionedCall"})

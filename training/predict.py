@@ -1,0 +1,89 @@
+"""`python -m training.predict`: classify pictures with a run."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cnn_keras.tables import as_text
+from training.data import decode
+from training.phone.engines import open_engine
+from training.runs import command
+from training.runs.command import DONE, FAILED, InputError
+from training.runs.folder import open_run
+from training.runs.settings import Predict
+
+BATCH = 32
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    return command.run(Predict, predict, argv)
+
+
+def predict(settings: Predict) -> int:
+    """Print the likeliest classes of every picture; exit status 1 if one could not be read."""
+    run, card = open_run(settings.run)
+    files = list(find(settings.images))
+    engine = open_engine(run, card, settings.engine)
+    names = card["class_names"]
+    top = min(settings.top, len(names))
+    table = [("file", *(w for i in range(top) for w in (f"class {i + 1}", "probability")))]
+    broken = 0
+    for start in range(0, len(files), BATCH):
+        good, pictures = [], []
+        for file in files[start : start + BATCH]:
+            try:
+                pictures.append(decode.read(file, card["image_size"], card["channels"]))
+                good.append(file)
+            except (decode.BadImageError, OSError) as error:
+                broken += 1
+                _complain(file, error, settings.json)
+        if not good:
+            continue
+        for file, probabilities in zip(good, engine(np.stack(pictures)), strict=True):
+            best = np.argsort(-probabilities, kind="stable")[:top]
+            if settings.json:
+                found = [{"class": names[i], "probability": float(probabilities[i])} for i in best]
+                print(json.dumps({"file": str(file), "top": found}, ensure_ascii=False), flush=True)
+            else:
+                cells = (c for i in best for c in (names[i], f"{probabilities[i]:.4f}"))
+                table.append((str(file), *cells))
+    if not settings.json and len(table) > 1:
+        print(as_text(table))
+    return FAILED if broken else DONE
+
+
+def find(paths: Sequence[Path]) -> Iterator[Path]:
+    """Yield the pictures that are named, and those in the folders that are named.
+
+    Raises:
+        InputError: If a path is not there, or a folder has no pictures.
+    """
+    for path in paths:
+        if not path.is_dir():
+            if not path.exists():
+                raise InputError(f"{path}: there is no such picture or folder.")
+            yield path
+            continue
+        files = sorted(
+            p
+            for p in path.rglob("*")
+            if p.suffix.lower() in decode.EXTENSIONS and not p.name.startswith(".") and p.is_file()
+        )
+        if not files:
+            raise InputError(f"{path} has no pictures ({' '.join(decode.EXTENSIONS)}).")
+        yield from files
+
+
+def _complain(file: Path, error: Exception, as_json: bool) -> None:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    if as_json:
+        print(json.dumps({"file": str(file), "error": reason}, ensure_ascii=False), flush=True)
+    print(f"error: {file}: {reason}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""From trained weights to numbers, plots and a page."""

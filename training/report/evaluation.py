@@ -1,0 +1,150 @@
+"""The judgement of a run: metrics.json, plots and report.html."""
+
+import base64
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+from tqdm import tqdm
+
+from training.data.pipeline import evaluation_batches
+from training.data.prepare import Data, Split
+from training.report import plots
+from training.report.metrics import measure
+from training.runs.files import write_json, write_text
+
+WORDS = {"test": "test", "val": "validation"}
+MISTAKES = 24
+
+
+def probabilities(model: keras.Model, split: Split, batch_size: int = 64) -> np.ndarray:
+    """Return the model's probabilities of every picture, float32 (n, classes).
+
+    Args:
+        model: From raw pixels to logits.
+        split: The pictures.
+        batch_size: Pictures a step.
+    """
+    step = tf.function(lambda images: tf.nn.softmax(model(images, training=False)))
+    steps = -(-len(split) // batch_size)
+    batches = tqdm(evaluation_batches(split, batch_size), "evaluating", steps, leave=False, disable=None)
+    return np.concatenate([step(tf.cast(images, "float32")).numpy() for images, _ in batches])
+
+
+def judge(model: keras.Model, data: Data, batch_size: int = 64) -> dict[str, tuple[dict, np.ndarray]]:
+    """Measure a model on the test and validation splits: for each, its metrics and probabilities."""
+    judged = {}
+    for part in ("test", "val"):
+        if part in data.splits:
+            split = data.splits[part]
+            found = probabilities(model, split, batch_size)
+            judged[part] = measure(split.labels, found, data.class_names), found
+    return judged
+
+
+def write_report(
+    folder: Path,
+    title: str,
+    card: dict[str, Any],
+    data: Data,
+    judged: dict[str, tuple[dict, np.ndarray]],
+    history: Path | None = None,
+) -> None:
+    """Write metrics.json, plots/*.png and report.html into a folder.
+
+    Args:
+        folder: Where they go.
+        title: Title of the page.
+        card: The run's card.
+        data: The pictures that were judged.
+        judged: What `judge` returned.
+        history: The run's history.csv, to draw its curves.
+    """
+    metrics = {part: numbers for part, (numbers, _) in judged.items()}
+    main = "test" if "test" in metrics else "val"
+    write_json(folder / "metrics.json", metrics)
+    matrix = plots.confusion(metrics[main]["confusion_matrix"], data.class_names)
+    plots.save(matrix, folder / "plots" / "confusion_matrix.png")
+    rows = _rows(history)
+    if rows:
+        plots.save(plots.curves(rows), folder / "plots" / "curves.png")
+    split = data.splits[main]
+    template = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True
+    ).get_template("page.html")
+    page = template.render(
+        title=title,
+        subtitle=f"{card['architecture']} on {card['data']['source']}, {card['created']}",
+        metrics=metrics,
+        words=WORDS,
+        main=main,
+        selected=bool(rows) and "val" in metrics,
+        curves=_embedded(folder / "plots" / "curves.png") if rows else None,
+        confusion=_embedded(folder / "plots" / "confusion_matrix.png"),
+        mistakes=mistakes(split, judged[main][1], data.class_names),
+        rendering="pixelated" if data.image_size < 100 else "auto",
+        notices=[*data.source.notices, *(f"left out: {b.name}: {b.reason}" for b in data.left_out)],
+        card=card,
+        facts=_facts(card),
+    )
+    write_text(folder / "report.html", page)
+
+
+def mistakes(split: Split, found: np.ndarray, class_names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Return the wrongly classified pictures with the lowest probability of the truth, worst first."""
+    predicted = found.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != split.labels)
+    truth = found[wrong, split.labels[wrong]]
+    return [
+        {
+            "name": Path(split.names[i]).name,
+            "image": _thumbnail(split.picture(i)),
+            "predicted": class_names[predicted[i]],
+            "probability": float(found[i, predicted[i]]),
+            "true": class_names[split.labels[i]],
+            "true_probability": float(found[i, split.labels[i]]),
+        }
+        for i in wrong[np.argsort(truth, kind="stable")][:MISTAKES]
+    ]
+
+
+def _thumbnail(pixels: np.ndarray) -> str:
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    image.thumbnail((224, 224))
+    buffer = io.BytesIO()
+    lossless = max(image.size) <= 64
+    image.save(buffer, "PNG" if lossless else "JPEG", quality=85)
+    kind = "png" if lossless else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _embedded(path: Path) -> str:
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _rows(history: Path | None) -> list[dict[str, float]]:
+    if history is None or not history.is_file():
+        return []
+    with history.open(encoding="utf-8", newline="") as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def _facts(card: dict[str, Any]) -> dict[str, str]:
+    knobs = ", ".join(f"{k}={v}" for k, v in card["knobs"].items())
+    size = card["image_size"]
+    return {
+        "network": f"{card['architecture']}{f' ({knobs})' if knobs else ''}",
+        "input": f"{size} x {size} x {card['channels']} pixels, scaled {card['preprocessing']['scale']}",
+        "resize": f"{card['preprocessing']['resize']}; {card['preprocessing']['interpolation']}",
+        "data": f"{card['data']['source']}, seed {card['data']['seed']}: "
+        + ", ".join(f"{n} {part}" for part, n in card["data"]["pictures"].items()),
+        "weights": f"SHA-256 {card['weights_sha256']}",
+        "versions": ", ".join(f"{k} {v}" for k, v in card["versions"].items()),
+        "commit": card["commit"] or "unknown",
+    }

@@ -1,0 +1,1 @@
+"""Settings, the run folder and the card in it."""

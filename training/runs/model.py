@@ -1,0 +1,41 @@
+"""From a run folder to its network: rebuilt from the card, never deserialised."""
+
+from typing import TYPE_CHECKING, Any
+
+import cnn_keras
+from cnn_keras.lazy import quietly_import_keras
+from training.runs.command import InputError
+from training.runs.folder import Run, sha256
+
+if TYPE_CHECKING:
+    import keras
+
+
+def load_model(run: Run, card: dict[str, Any]) -> "keras.Model":
+    """Rebuild a run's network from its card and load its weights.
+
+    Returns:
+        A model from `image`, float32 (batch, height, width, channels), raw 0..255, to logits, float32
+        (batch, classes).
+
+    Raises:
+        InputError: If the weights are missing, are not those that the card names, or do not fit.
+    """
+    if not run.weights.is_file():
+        raise InputError(f"{run.weights} is missing.")
+    if sha256(run.weights) != card["weights_sha256"]:
+        raise InputError(
+            f"{run.weights} is not the file that {run.card} names (its SHA-256 differs): it was "
+            "damaged or changed."
+        )
+    quietly_import_keras()
+    from cnn_keras.preprocessing import assemble
+
+    try:
+        size = card["image_size"]
+        shape = (size, size, card["channels"])
+        network = cnn_keras.build(card["architecture"], shape, len(card["class_names"]), **card["knobs"])
+        cnn_keras.load_weights(network, run.weights)
+        return assemble(network, card["preprocessing"]["scale"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{run.card} cannot be followed: {error}") from error

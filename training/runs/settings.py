@@ -1,0 +1,238 @@
+"""The settings of every command: the one definition of its flags.
+
+Importing this loads no TensorFlow, so that `--help` and a wrong flag answer at once.
+"""
+
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+import cnn_keras
+from cnn_keras import knobs
+
+Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+Pixels = Annotated[int | None, tyro.conf.arg(metavar="PIXELS")]
+Count = Annotated[int | None, tyro.conf.arg(metavar="N")]
+Number = Annotated[float | None, tyro.conf.arg(metavar="X")]
+Text = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
+Debug = Annotated[bool, tyro.conf.arg(help="Show tracebacks of errors.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """Train a network on pictures, report how good it is, export it for servers and phones."""
+
+    arch: Annotated[str, tyro.conf.arg(metavar="NAME")] = "mobilenet_v2"
+    """Network; `python -m cnn_keras` lists them."""
+    data: Annotated[str, tyro.conf.arg(metavar="digits|FOLDER|tfds:NAME")] = "digits"
+    """Pictures: scikit-learn's scanned digits (no download), a folder with one sub-folder a class, a
+    folder with train/ val/ [test/] of them, or a set of TensorFlow Datasets."""
+    weights: Annotated[str | None, tyro.conf.arg(metavar="imagenet|FILE")] = None
+    """Start from these weights instead of random ones: the official ImageNet weights (downloaded), or a
+    .weights.h5, .h5 or .keras file. The head is trained first, then the network is fine-tuned."""
+    image_size: Pixels = None
+    """Side of the square pictures that the network sees; by default chosen by network and pictures."""
+    epochs: Count = None
+    """Passes over the training pictures; by default 30, or 10 of fine-tuning."""
+    batch_size: Annotated[int, tyro.conf.arg(metavar="N")] = 32
+    """Pictures a training step."""
+    lr: Number = None
+    """Largest learning rate; by default chosen by optimizer and kind of training."""
+    name: Text = None
+    """Name of the run folder; by default made of network, data and time."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("saved_models")
+    """Where run folders are."""
+
+    alpha: Number = None
+    """Width multiplier of the MobileNets; the same as --knob alpha=X."""
+    knob: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE")] = ()
+    """Any other switch of the network, e.g. dropout=0.2; repeatable. `python -m cnn_keras NAME` shows
+    them."""
+    dropout: Number = None
+    """Share of the features dropped before the classifier; the same as --knob dropout=X."""
+    channels: Annotated[int | None, tyro.conf.arg(metavar="1|3")] = None
+    """Channels that the network sees; by default 3, or 1 where network and pictures are grey."""
+    preprocessing: Literal["auto", "tf", "caffe", "torch", "unit", "none"] = "auto"
+    """Scaling of the pixels: auto is the network's own, tf to -1..1, unit to 0..1, torch and caffe as
+    these do."""
+    data_dir: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Where TensorFlow Datasets keeps its files; archives under FOLDER/downloads/manual need no
+    network."""
+    augment: Literal["auto", "none", "light", "digits"] = "auto"
+    """Augmentation: light mirrors and shifts, digits shifts and rotates; auto is digits for characters
+    and light for everything else."""
+    freeze: Literal["auto", "backbone", "none"] = "auto"
+    """With --weights: auto trains the head on frozen features, then fine-tunes; backbone stops after the
+    head; none fine-tunes at once with a fresh head."""
+    optimizer: Literal["auto", "adamw", "sgd"] = "auto"
+    """auto is adamw for training from scratch and sgd (Nesterov momentum 0.9) for fine-tuning."""
+    warmup_epochs: Annotated[float, tyro.conf.arg(metavar="X")] = 1.0
+    """Epochs over which the learning rate rises, before it falls along a cosine."""
+    weight_decay: Number = None
+    """Decoupled weight decay of kernels (not of biases and normalisation)."""
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
+    """auto is float32 on a CPU and mixed_float16 on a GPU."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Decides the splits, the initial weights, the order and the augmentation. The same seed gives the
+    same bytes on a CPU."""
+    cache: Literal["auto", "memory", "none"] = "auto"
+    """Keep decoded pictures in memory: auto where they fit into a quarter of it."""
+    on_bad_image: Literal["skip", "fail"] = "skip"
+    """Leave broken pictures out and list them in the run, or stop at the first."""
+    export: Literal["auto", "all", "none"] = "auto"
+    """After training: auto exports a SavedModel and, for networks under 20 MB, TFLite files."""
+    debug: Debug = False
+
+    def __post_init__(self):
+        variant = cnn_keras.get(self.arch)
+        variant.check_knobs(self.knobs)
+        if self.image_size is not None:
+            try:
+                variant.check_size(self.image_size, self.image_size)
+            except ValueError as error:
+                raise ValueError(f"--image-size {self.image_size}: {error}") from None
+        _positive(self, "epochs", "batch_size", "lr", "alpha")
+        _not_negative(self, "warmup_epochs", "weight_decay", "seed")
+        if self.seed >= 2**31:
+            raise ValueError(f"--seed must be below {2**31}, not {self.seed}.")
+        dropout = self.knobs.get("dropout", 0.0)
+        if not (isinstance(dropout, int | float) and 0 <= dropout < 1):
+            raise ValueError(f"--dropout must be at least 0 and below 1, not {dropout}.")
+        if self.channels not in (None, 1, 3):
+            raise ValueError(f"--channels must be 1 or 3, not {self.channels}.")
+        if self.name is not None and (not self.name.strip(".") or set(self.name) & set("/\\\0\n")):
+            raise ValueError(f"--name must be the name of a folder without slashes, not '{self.name}'.")
+        if self.name and (self.out / self.name).exists():
+            raise ValueError(f"{self.out / self.name} is there already. Choose another --name.")
+        if self.data != "digits" and not self.data.startswith("tfds:") and not Path(self.data).is_dir():
+            raise ValueError(
+                f"--data {self.data}: there is no such folder. Expected a folder with one sub-folder a "
+                "class, tfds:NAME, or digits."
+            )
+        if self.weights is None and self.freeze != "auto":
+            raise ValueError(
+                f"--freeze {self.freeze} needs --weights: random features are no use frozen."
+            )
+        if self.weights not in (None, "imagenet") and not Path(self.weights).is_file():
+            raise ValueError(f"--weights {self.weights}: there is no such file.")
+
+    @property
+    def knobs(self) -> dict[str, Any]:
+        """Switches of the network, from --knob and the flags that are short for it."""
+        switches = knobs.parse(self.knob)
+        for name in ("alpha", "dropout"):
+            value = getattr(self, name)
+            if value is not None and switches.setdefault(name, value) != value:
+                raise ValueError(f"--{name} {value} and --knob {name}={switches[name]} disagree.")
+        return switches
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Judge a run on its test and validation pictures, or on others, and write its report."""
+
+    run: Run
+    """Run folder."""
+    data: Annotated[str | None, tyro.conf.arg(metavar="digits|FOLDER|tfds:NAME")] = None
+    """Other pictures to judge it on, all of them (a folder of class sub-folders); the report then goes
+    to a folder evaluation-NAME in the run."""
+    data_dir: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Where TensorFlow Datasets keeps its files; by default as at the fit."""
+    batch_size: Annotated[int, tyro.conf.arg(metavar="N")] = 64
+    """Pictures a step."""
+    debug: Debug = False
+
+    def __post_init__(self):
+        _positive(self, "batch_size")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Write a run as SavedModel and TFLite files, and prove that they behave as what was trained."""
+
+    run: Run
+    """Run folder."""
+    min_agreement: Annotated[float | None, tyro.conf.arg(metavar="X")] = None
+    """Share of pictures on which each file must choose the Keras model's class, else exit status 3; by
+    default 0.99, and 0.97 for int8."""
+    max_images: Annotated[int, tyro.conf.arg(metavar="N")] = 2000
+    """Compare on at most so many of the test pictures, spread evenly over the classes."""
+    debug: Debug = False
+
+    def __post_init__(self):
+        _positive(self, "max_images")
+        if self.min_agreement is not None and not 0 <= self.min_agreement <= 1:
+            raise ValueError(f"--min-agreement must be between 0 and 1, not {self.min_agreement}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict:
+    """Classify pictures with a run."""
+
+    run: Run
+    """Run folder."""
+    images: Annotated[
+        tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE_OR_FOLDER...")
+    ]
+    """Pictures, or folders of pictures."""
+    top: Annotated[int, tyro.conf.arg(metavar="N")] = 3
+    """Classes to show for each."""
+    json: bool = False
+    """Print one JSON object a line instead of a table."""
+    engine: Literal["auto", "saved_model", "tflite", "keras"] = "auto"
+    """What computes: auto is tflite where the run has it (no TensorFlow needed), else saved_model, else
+    keras."""
+    debug: Debug = False
+
+    def __post_init__(self):
+        _positive(self, "top")
+        if not self.images:
+            raise ValueError("no picture given. Expected RUN IMAGE_OR_FOLDER...")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """Measure how long a run's files take for one picture on this machine."""
+
+    run: Run
+    """Run folder."""
+    seconds: Annotated[float, tyro.conf.arg(metavar="X")] = 3.0
+    """Time to measure each file for."""
+    threads: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """CPU threads for the TFLite files."""
+    debug: Debug = False
+
+    def __post_init__(self):
+        _positive(self, "seconds", "threads")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _positive(settings: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"{_flag(name)} must be positive, not {value}.")
+
+
+def _not_negative(settings: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not (value >= 0 and math.isfinite(value)):
+            raise ValueError(f"{_flag(name)} must be 0 or more, not {value}.")
+
+
+def as_json(settings: Any) -> dict[str, Any]:
+    """Return the settings as plain values, for settings.json."""
+
+    def plain(value: Any) -> Any:
+        return (
+            str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
+        )
+
+    return {f.name: plain(getattr(settings, f.name)) for f in fields(settings) if f.name != "debug"}
