@@ -2,6 +2,9 @@
 
 import math
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -9,12 +12,15 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from cnn_keras.lazy import quietly_import_keras
 
 quietly_import_keras()
 
 import keras  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -62,3 +68,73 @@ def relative_difference():
         return np.abs(a - b).max() / np.abs(b).max()
 
     return difference
+
+
+def run_command(*words, timeout=300, **options):
+    """Run `python -m WORDS...` as a user would; return the finished process with its output."""
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    return subprocess.run(
+        [sys.executable, "-m", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+        cwd=ROOT,
+        env=environment,
+        **options,
+    )
+
+
+@pytest.fixture(scope="session")
+def cli():
+    """The function `run_command`."""
+    return run_command
+
+
+@pytest.fixture(scope="session")
+def digits_fit(tmp_path_factory):
+    """A finished fit of lenet5 on digits, 8 epochs: its process and its run folder."""
+    out = tmp_path_factory.mktemp("runs")
+    words = ("training.fit", "--arch", "lenet5", "--epochs", 8, "--out", out, "--name", "digits")
+    return run_command(*words), out / "digits"
+
+
+@pytest.fixture(scope="session")
+def digits_run(digits_fit):
+    """The run folder of `digits_fit`."""
+    process, run = digits_fit
+    assert process.returncode == 0, process.stderr
+    return run
+
+
+@pytest.fixture(scope="session")
+def drawn_pictures(tmp_path_factory):
+    """A folder of three classes of drawn pictures, 24 each, of several formats; one is broken."""
+    folder = tmp_path_factory.mktemp("drawn") / "shapes & <b>co</b>"
+    rng = np.random.default_rng(0)
+    formats = ("png", "jpg", "bmp", "gif", "webp")
+    for name in ("disc", "ring <i>", "square"):
+        (folder / name).mkdir(parents=True)
+        for i in range(24):
+            image = Image.new("RGB", (70, 50), tuple(int(c) for c in rng.integers(0, 90, 3)))
+            x, y, r = (int(v) for v in rng.integers((20, 18, 8), (50, 32, 16)))
+            colour = tuple(int(c) for c in rng.integers(150, 256, 3))
+            box = (x - r, y - r, x + r, y + r)
+            pen = ImageDraw.Draw(image)
+            if name == "square":
+                pen.rectangle(box, fill=colour)
+            else:
+                pen.ellipse(
+                    box, fill=None if name.startswith("ring") else colour, outline=colour, width=3
+                )
+            image.save(folder / name / f"{name[0]} {i}.{formats[i % 5]}")
+    (folder / "disc" / "broken.jpg").write_bytes(b"not a picture")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def drawn_fit(tmp_path_factory, drawn_pictures):
+    """A finished fit of a small mobilenet_v2 on `drawn_pictures`: its process and its run folder."""
+    out = tmp_path_factory.mktemp("runs")
+    words = ("training.fit", "--alpha", 0.35, "--image-size", 32, "--epochs", 3, "--batch-size", 8)
+    return run_command(*words, "--data", drawn_pictures, "--out", out, "--name", "drawn"), out / "drawn"

@@ -58,7 +58,8 @@ def fit(settings: Fit) -> int:
     try:
         if choices.train_head:
             log.info("training the head on frozen features")
-            transfer.train_head(network, choices.scaling, data.splits["train"], settings.batch_size)
+            splits = data.splits["train"], data.splits["val"]
+            transfer.train_head(network, choices.scaling, *splits, settings.batch_size)
         if choices.epochs:
             regime.train(model, network, data, settings, choices, run, best)
         else:

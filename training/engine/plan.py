@@ -92,10 +92,10 @@ def choose(settings: Fit, source: Source) -> Choices:
 
 
 def default_epochs(variant: cnn_keras.Variant, fine_tune: bool) -> int:
-    """Choose the epochs: 10 of fine-tuning, 30 from scratch, 60 for very small networks."""
+    """Choose the epochs: 10 of fine-tuning, 25 from scratch, 60 for very small networks."""
     if fine_tune:
         return 10
-    return 60 if variant.macs < 10_000_000 else 30
+    return 60 if variant.macs < 10_000_000 else 25
 
 
 def image_size_for(variant: cnn_keras.Variant, picture_size: int, fine_tune: bool) -> int:

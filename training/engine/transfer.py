@@ -15,7 +15,8 @@ from cnn_keras.weights import HEAD
 from training.data.pipeline import evaluation_batches
 from training.data.prepare import Split
 
-HEAD_EPOCHS = 30
+HEAD_EPOCHS = 200  # at most: training ends when the validation loss has
+HEAD_PATIENCE = 10  # not fallen for so many epochs
 HEAD_LR = 1e-3
 HEAD_BATCH = 64
 
@@ -32,19 +33,40 @@ def features(network: keras.Model, scaling: str, split: Split, batch_size: int) 
     return np.concatenate([step(tf.cast(images, "float32")).numpy() for images, _ in batches])
 
 
-def train_head(network: keras.Model, scaling: str, train: Split, batch_size: int) -> None:
-    """Train the head of `network` on the frozen features of the training pictures, by Model.fit."""
-    x = features(network, scaling, train, batch_size)
+def train_head(network: keras.Model, scaling: str, train: Split, val: Split, batch_size: int) -> None:
+    """Train the head of `network` on the frozen features of the training pictures."""
+    x, x_val = (features(network, scaling, split, batch_size) for split in (train, val))
     head = network.get_layer(HEAD)
-    inputs = keras.Input(x.shape[1:])
-    probe = keras.Model(inputs, keras.layers.Dense(head.units, kernel_initializer="zeros")(inputs))
-    steps = -(-len(x) // HEAD_BATCH) * HEAD_EPOCHS
-    probe.compile(
-        keras.optimizers.AdamW(keras.optimizers.schedules.CosineDecay(HEAD_LR, steps)),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    head.set_weights(fit_linear((x, train.labels), (x_val, val.labels), head.units))
+
+
+def fit_linear(
+    train: tuple[np.ndarray, np.ndarray], val: tuple[np.ndarray, np.ndarray], num_classes: int
+) -> list[np.ndarray]:
+    """Fit a softmax classifier on features by Model.fit, until the validation loss is lowest.
+
+    Args:
+        train: Features, float32 (n, features), and labels, int32 (n,).
+        val: The same of the validation pictures.
+        num_classes: Number of classes.
+
+    Returns:
+        Kernel (features, classes) and bias (classes,).
+    """
+    inputs = keras.Input(train[0].shape[1:])
+    model = keras.Model(inputs, keras.layers.Dense(num_classes, kernel_initializer="zeros")(inputs))
+    model.compile(
+        keras.optimizers.AdamW(HEAD_LR), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     )
-    probe.fit(x, train.labels, batch_size=HEAD_BATCH, epochs=HEAD_EPOCHS, verbose=0)
-    head.set_weights(probe.layers[-1].get_weights())
+    model.fit(
+        *train,
+        batch_size=HEAD_BATCH,
+        epochs=HEAD_EPOCHS,
+        validation_data=val,
+        verbose=0,
+        callbacks=[keras.callbacks.EarlyStopping(patience=HEAD_PATIENCE, restore_best_weights=True)],
+    )
+    return model.layers[-1].get_weights()
 
 
 def freeze_normalization(model: keras.Model) -> None:

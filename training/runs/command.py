@@ -76,7 +76,9 @@ def _complain(error: Exception, debug: bool) -> None:
 
 def _log_to_terminal() -> None:
     """Send what commands say to standard output, as plain lines."""
-    log.handlers.clear()
+    for old in log.handlers[:]:
+        log.removeHandler(old)
+        old.close()
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
     log.addHandler(handler)

@@ -36,7 +36,8 @@ class Fit:
     image_size: Pixels = None
     """Side of the square pictures that the network sees; by default chosen by network and pictures."""
     epochs: Count = None
-    """Passes over the training pictures; by default 30, or 10 of fine-tuning."""
+    """Passes over the training pictures; by default 25, 60 for very small networks, or 10
+    of fine-tuning."""
     batch_size: Annotated[int, tyro.conf.arg(metavar="N")] = 32
     """Pictures a training step."""
     lr: Number = None

@@ -1,0 +1,307 @@
+"""The training itself: schedules, the best weights, transfer, and runs that repeat."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+import cnn_keras
+from cnn_keras import imagenet
+from cnn_keras.preprocessing import assemble
+from training.data.prepare import prepare
+from training.data.sources import open_source
+from training.engine import plan, transfer
+from training.engine.callbacks import BestWeights
+from training.engine.optimizers import make_optimizer
+from training.runs.folder import Run
+from training.runs.settings import Fit
+
+
+def rates(name, **options):
+    optimizer = make_optimizer(name, 0.1, 0.0, **options)
+    found = []
+    for step in range(options["steps"]):
+        optimizer.iterations.assign(step)
+        found.append(float(optimizer.learning_rate))
+    return found
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_warm_up_and_cosine_by_hand(name):
+    found = rates(name, steps=14, warmup_steps=4)
+    np.testing.assert_allclose(found[:4], [0.02, 0.04, 0.06, 0.08], rtol=1e-5)  # linear, never 0
+    expected = [0.05 * (1 + np.cos(np.pi * i / 10)) for i in range(10)]
+    np.testing.assert_allclose(found[4:], expected, atol=1e-7)
+
+
+def test_without_warm_up_it_starts_at_the_top():
+    assert rates("sgd", steps=5, warmup_steps=0)[0] == pytest.approx(0.1)
+
+
+def test_warm_up_longer_than_the_training_still_trains():
+    assert max(rates("sgd", steps=3, warmup_steps=10)) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_weight_decay_is_in_force_and_leaves_biases_and_normalisation_alone(name):
+    model = cnn_keras.build("mobilenet_v2", (32, 32, 3), 2, alpha=0.35)
+    for variable in model.trainable_variables:
+        variable.assign(np.ones(variable.shape))
+    optimizer = make_optimizer(name, 0.1, 0.5, steps=10, warmup_steps=0)
+    optimizer.build(model.trainable_variables)
+    zeros = [keras.ops.zeros(v.shape) for v in model.trainable_variables]
+    optimizer.apply(zeros, model.trainable_variables)
+    for variable in model.trainable_variables:
+        kept = variable.name in ("gamma", "beta", "bias")
+        np.testing.assert_allclose(
+            variable, 1.0 if kept else 1 - 0.1 * 0.5, rtol=1e-6, err_msg=variable.path
+        )
+
+
+def test_clipping_is_in_force():
+    variable = keras.Variable(np.zeros(4, "float32"))
+    optimizer = make_optimizer("sgd", 1.0, 0.0, steps=10, warmup_steps=0, clip_norm=0.5, momentum=0.0)
+    optimizer.apply([keras.ops.convert_to_tensor(np.full(4, 10.0, "float32"))], [variable])
+    assert np.linalg.norm(variable) == pytest.approx(0.5, rel=1e-5)
+
+
+def test_best_weights_prefer_accuracy_then_loss(tmp_path):
+    network = cnn_keras.build("lenet5", num_classes=2)
+    best = BestWeights(network, Run(tmp_path), pictures=100)
+    kept = []
+    for epoch, (accuracy, loss) in enumerate(
+        [
+            (0.5, 1.0),
+            (0.9, 0.8),
+            (0.88, 0.5),
+            (0.8, 0.1),
+            (0.99, 0.9),
+            (0.985, float("nan")),
+            (0.985, 0.3),
+        ],
+        1,
+    ):
+        best.offer(accuracy, loss, epoch)
+        kept.append(best.best_epoch)
+    # 0.88 is within one standard error (0.03) of 0.9 and has the lower loss; 0.8 is not
+    assert kept == [1, 2, 3, 3, 5, 5, 7]
+
+
+def test_best_weights_are_those_on_disk(tmp_path):
+    network = cnn_keras.build("lenet5", num_classes=2)
+    best = BestWeights(network, Run(tmp_path), pictures=100)
+    best.offer(0.9, 0.1, 1)
+    good = network.get_weights()
+    network.set_weights([w + 1 for w in good])
+    best.offer(0.1, 2.0, 2)
+    cnn_keras.load_weights(network, Run(tmp_path).weights)
+    assert all(np.array_equal(a, b) for a, b in zip(good, network.get_weights(), strict=True))
+
+
+def test_the_head_is_as_good_as_a_logistic_regression():
+    """On the 64 pixels of the digits, which are as many and as large as pooled features are."""
+    data = prepare(open_source("digits"), 8, 1, quiet=True)
+    found = {
+        part: (split.pixels.reshape(-1, 64).astype("float32") / 255 * 6, split.labels)
+        for part, split in data.splits.items()
+    }
+    kernel, bias = transfer.fit_linear(found["train"], found["val"], 10)
+    x, y = found["test"]
+    ours = ((x @ kernel + bias).argmax(1) == y).mean()
+    theirs = LogisticRegression(max_iter=1000).fit(*found["train"]).score(x, y)
+    assert ours > theirs - 0.02
+    assert ours > 0.9
+
+
+def test_features_are_what_the_head_sees(randomise):
+    network = cnn_keras.build("mobilenet_v2", (32, 32, 3), 10, alpha=0.35)
+    randomise(network)
+    val = prepare(open_source("digits"), 32, 3, parts=("val",), quiet=True).splits["val"]
+    found = transfer.features(network, "tf", val, 64)
+    kernel, bias = network.get_layer("predictions").get_weights()
+    expected = assemble(network, "tf")(val.pixels.astype("float32"))
+    np.testing.assert_allclose(found @ kernel + bias, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_fine_tuning_keeps_the_statistics_of_batch_normalization(randomise):
+    network = cnn_keras.build("mobilenet_v2", (32, 32, 3), 4, alpha=0.35)
+    randomise(network)
+    model = assemble(network, "tf")
+    transfer.freeze_normalization(model)
+    model.compile(keras.optimizers.SGD(0.01), keras.losses.SparseCategoricalCrossentropy(True))
+    before = {v.path: np.array(v) for v in network.variables}
+    images = np.random.default_rng(0).uniform(0, 255, (8, 32, 32, 3)).astype("float32")
+    model.fit(images, np.arange(8) % 4, verbose=0)
+    for variable in network.variables:
+        changed = not np.array_equal(before[variable.path], variable)
+        assert changed == ("kernel" in variable.name or variable.name == "bias"), variable.path
+
+
+# --- defaults -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "picture", "fine_tune", "expected"),
+    [
+        ("mobilenet_v2", 8, False, 64),
+        ("mobilenet_v2", 28, False, 64),
+        ("mobilenet_v2", 100, False, 128),
+        ("mobilenet_v2", 3000, False, 224),
+        ("mobilenet_v2", 8, True, 224),
+        ("lenet5", 8, False, 32),
+        ("lenet5", 500, False, 32),
+    ],
+)
+def test_default_image_size(name, picture, fine_tune, expected):
+    assert plan.image_size_for(cnn_keras.get(name), picture, fine_tune) == expected
+
+
+def test_grey_networks_stay_grey_on_grey_pictures():
+    source = open_source("digits")
+    assert plan.choose(Fit(arch="lenet5"), source).channels == 1
+    assert plan.choose(Fit(arch="mobilenet_v2"), source).channels == 3
+    assert plan.choose(Fit(arch="lenet5", channels=3), source).channels == 3
+
+
+def test_characters_are_not_mirrored():
+    assert plan.choose(Fit(), open_source("digits")).policy == "digits"
+
+
+# --- ImageNet weights -----------------------------------------------------------------------------
+
+
+def test_official_files_are_those_of_keras():
+    """keras.applications asks for the same addresses."""
+    from keras.src.applications import mobilenet_v2 as reference
+
+    asked = []
+
+    def record(name, url, **_):
+        asked.append(url)
+        raise ConnectionError
+
+    for alpha in (0.35, 0.5, 0.75, 1.0, 1.3, 1.4):
+        for size in (96, 160, 224) if alpha <= 1 else (224,):
+            for top in (False, True):
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr(reference.file_utils, "get_file", record)
+                    with pytest.raises(ConnectionError):
+                        keras.applications.MobileNetV2((size, size, 3), alpha, include_top=top)
+                ours = imagenet.file_of("mobilenet_v2", size, {"alpha": alpha}, top=top)
+                assert asked[-1].endswith("/keras-applications/" + ours)
+
+
+def test_no_official_weights_says_so():
+    for name, knobs in (
+        ("lenet5", {}),
+        ("mobilenet_v2", {"alpha": 0.4}),
+        ("mobilenet_v2", {"expansion": 4}),
+    ):
+        with pytest.raises(ValueError, match="no official ImageNet weights"):
+            imagenet.file_of(name, 224, knobs, top=False)
+
+
+def test_without_a_network_it_says_what_to_do(monkeypatch, tmp_path):
+    def no_network(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr(keras.utils, "get_file", no_network)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with pytest.raises(OSError, match=r"(?s)no network.*_0\.35_224_no_top\.h5.*--weights") as error:
+        imagenet.download("mobilenet_v2", 224, {"alpha": 0.35})
+    assert str(tmp_path / "models") in str(error.value)
+
+
+# --- whole fits -----------------------------------------------------------------------------------
+
+
+def lenet_fit(cli, out, name, seed, *more):
+    words = (
+        "--arch",
+        "lenet5",
+        "--epochs",
+        2,
+        "--export",
+        "none",
+        "--seed",
+        seed,
+        "--out",
+        out,
+        "--name",
+        name,
+    )
+    process = cli("training.fit", *words, *more)
+    assert process.returncode == 0, process.stderr
+    return out / name
+
+
+def test_same_seed_same_bytes(cli, tmp_path):
+    runs = [lenet_fit(cli, tmp_path, name, seed) for name, seed in (("a", 3), ("b", 3), ("c", 4))]
+    weights = [(run / "model.weights.h5").read_bytes() for run in runs]
+    assert weights[0] == weights[1]
+    assert weights[0] != weights[2]
+    metrics = [(run / "metrics.json").read_text() for run in runs]
+    assert metrics[0] == metrics[1]
+
+
+def test_other_weights_then_new_classes(cli, drawn_fit, digits_run, tmp_path):
+    """Fine-tune a network of three classes on ten: the head is new, the rest is not."""
+    words = ("--weights", drawn_fit[1] / "model.weights.h5", "--alpha", 0.35, "--image-size", 32)
+    more = ("--epochs", 1, "--export", "none", "--out", tmp_path, "--name", "tuned")
+    process = cli("training.fit", *words, *more)
+    assert process.returncode == 0, process.stderr
+    assert "training the head on frozen features" in process.stdout
+    assert "head trained: val_loss" in process.stdout
+    assert json.loads((tmp_path / "tuned" / "card.json").read_text())["class_names"] == list(
+        "0123456789"
+    )
+    frozen = ("--freeze", "backbone", "--export", "none", "--out", tmp_path, "--name", "frozen")
+    process = cli("training.fit", *words, *frozen)
+    assert process.returncode == 0, process.stderr
+    from cnn_keras.weights import read
+
+    source, target = (
+        read(drawn_fit[1] / "model.weights.h5"),
+        read(tmp_path / "frozen" / "model.weights.h5"),
+    )
+    assert source.keys() == target.keys()
+    for name, arrays in source.items():
+        if name != "predictions":
+            assert all(np.array_equal(a, b) for a, b in zip(arrays, target[name], strict=True))
+
+
+def test_weights_of_another_network_are_refused_with_both_sides(cli, digits_run, tmp_path):
+    process = cli("training.fit", "--weights", digits_run / "model.weights.h5", "--out", tmp_path)
+    assert process.returncode == 2
+    assert "only in the file: C1" in process.stderr
+    assert "only in the network: Conv1" in process.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_fit_leaves_a_usable_run(cli, tmp_path, which):
+    words = ("--arch", "lenet5", "--epochs", "1000", "--out", str(tmp_path), "--name", "run")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training.fit", *words], text=True, stderr=subprocess.PIPE
+    )
+    history = tmp_path / "run" / "history.csv"
+    deadline = time.monotonic() + 120
+    while not (history.is_file() and len(history.read_text().splitlines()) > 3):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    process.send_signal(which)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    with history.open() as file:
+        assert len(list(csv.DictReader(file))) >= 3
+    answer = cli("training.evaluate", tmp_path / "run")
+    assert answer.returncode == 0, answer.stderr

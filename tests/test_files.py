@@ -1,0 +1,85 @@
+"""Files are there whole or not at all; run folders are never overwritten."""
+
+import json
+
+import pytest
+
+from training.runs import files, folder
+from training.runs.command import InputError, log
+
+
+@pytest.fixture(autouse=True)
+def _close_logs():
+    yield
+    for handler in log.handlers[:]:
+        log.removeHandler(handler)
+        handler.close()
+
+
+def test_replaced_writes_a_file(tmp_path):
+    files.write_json(tmp_path / "deep" / "a.json", {"ä": 1})
+    assert json.loads((tmp_path / "deep" / "a.json").read_text("utf-8")) == {"ä": 1}
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_an_interrupted_write_leaves_what_was_there(tmp_path, error):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def interrupted():
+        with files.replaced(path) as temporary:
+            temporary.write_text("half of the n")
+            raise error
+
+    with pytest.raises(error):
+        interrupted()
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_replaced_replaces_a_folder_as_a_whole(tmp_path):
+    path = tmp_path / "export"
+    path.mkdir()
+    (path / "old").touch()
+    with files.replaced(path) as temporary:
+        temporary.mkdir()
+        (temporary / "new").touch()
+    assert [p.name for p in path.iterdir()] == ["new"]
+    assert [p.name for p in tmp_path.iterdir()] == ["export"]
+
+
+def test_a_run_is_never_overwritten(tmp_path):
+    run = folder.create(tmp_path, "a", "lenet5", "digits")
+    assert run.path == tmp_path / "a"
+    with pytest.raises(InputError, match="there already"):
+        folder.create(tmp_path, "a", "lenet5", "digits")
+
+
+def test_the_default_name_has_network_data_and_time(tmp_path):
+    run = folder.create(tmp_path, None, "lenet5", "my pictures/ü")
+    assert run.path.name.startswith("lenet5-my-pictures-2")
+
+
+def test_a_run_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="--out"):
+        folder.create(tmp_path / "file", "a", "lenet5", "digits")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no card.json"),
+        ("{", "damaged"),
+        ("[]", "format_version"),
+        ('{"format_version": 99}', "format_version 99"),
+    ],
+)
+def test_what_is_no_run_says_so(tmp_path, content, message):
+    if content is not None:
+        (tmp_path / "card.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        folder.open_run(tmp_path)
+    with pytest.raises(InputError, match="no such run folder"):
+        folder.open_run(tmp_path / "missing")

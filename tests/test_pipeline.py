@@ -1,0 +1,75 @@
+"""Batches: every picture once an epoch, the same bytes for the same seed."""
+
+import numpy as np
+import tensorflow as tf
+
+from training.data.pipeline import evaluation_batches, training_batches
+from training.data.prepare import prepare
+from training.data.sources import open_source
+
+
+def digits(size=16, channels=1, cache="auto"):
+    return prepare(open_source("digits"), size, channels, cache=cache, quiet=True)
+
+
+def batches(data, seed=0, policy="digits", epochs=2, batch_size=50, threads=None):
+    dataset, steps = training_batches(data.splits["train"], batch_size, epochs, policy=policy, seed=seed)
+    if threads:
+        options = tf.data.Options()
+        options.threading.private_threadpool_size = threads
+        dataset = dataset.with_options(options)
+    images, labels = zip(*dataset.as_numpy_iterator(), strict=True)
+    return np.stack(images), np.stack(labels), steps
+
+
+def test_same_seed_same_bytes_whatever_the_threads_and_the_cache():
+    data = digits()
+    images, labels, _ = batches(data)
+    for other in (
+        batches(data, threads=1),
+        batches(data, threads=2),
+        batches(digits(cache="none")),
+        batches(digits(cache="memory")),
+    ):
+        np.testing.assert_array_equal(images, other[0])
+        np.testing.assert_array_equal(labels, other[1])
+
+
+def test_another_seed_and_another_epoch_differ():
+    data = digits()
+    images, labels, steps = batches(data)
+    assert not np.array_equal(images, batches(data, seed=1)[0])
+    assert not np.array_equal(labels[:steps], labels[steps:])
+
+
+def test_an_epoch_shows_every_picture_once():
+    data = digits()
+    train = data.splits["train"]
+    images, _, steps = batches(data, policy="none", epochs=1, batch_size=37)
+    assert steps == len(train) // 37
+    shown = {image.tobytes() for image in images.reshape(-1, 16, 16, 1)}
+    assert len(shown) == steps * 37
+    assert shown <= {train.picture(i).tobytes() for i in range(len(train))}
+
+
+def test_a_picture_is_augmented_afresh_each_epoch():
+    """Cached pixels, new augmentation: the same picture comes out differently in the second epoch."""
+    one = prepare(open_source("digits"), 16, 1, quiet=True).splits["train"]
+    images, _, _ = batches(digits(), epochs=2)
+    assert len(np.unique(images.reshape(-1, 256), axis=0)) > 1.9 * len(one)
+
+
+def test_evaluation_keeps_the_last_partial_batch_and_the_order():
+    data = digits()
+    split_ = data.splits["val"]
+    found = list(evaluation_batches(split_, 64).as_numpy_iterator())
+    assert [len(labels) for _, labels in found] == [64, 64, 52]
+    np.testing.assert_array_equal(np.concatenate([labels for _, labels in found]), split_.labels)
+    np.testing.assert_array_equal(np.concatenate([images for images, _ in found]), split_.pixels)
+
+
+def test_fewer_pictures_than_a_batch():
+    data = digits()
+    _, labels, steps = batches(data, batch_size=10_000, epochs=1)
+    assert steps == 1
+    assert labels.shape == (1, len(data.splits["train"]))
