@@ -138,3 +138,16 @@ def drawn_fit(tmp_path_factory, drawn_pictures):
     out = tmp_path_factory.mktemp("runs")
     words = ("training.fit", "--alpha", 0.35, "--image-size", 32, "--epochs", 3, "--batch-size", 8)
     return run_command(*words, "--data", drawn_pictures, "--out", out, "--name", "drawn"), out / "drawn"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow-part", metavar="I/N", help="run the I-th of N parts of the slow tests")
+
+
+def pytest_collection_modifyitems(config, items):
+    if part := config.getoption("--slow-part"):
+        index, parts = map(int, part.split("/"))
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        left_out = [item for i, item in enumerate(slow) if i % parts != index]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]

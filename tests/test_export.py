@@ -169,7 +169,7 @@ def test_a_failed_export_leaves_the_old_one(digits_run, tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("conversion to TFLite failed")
 
-    monkeypatch.setattr(export, "convert_in_child", fail)
+    monkeypatch.setattr(export, "convert_in_children", fail)
     run, card = open_run(copy)
     data = prepare(open_source("digits"), 32, 1, quiet=True)
     with pytest.raises(RuntimeError, match="failed"):
@@ -181,7 +181,7 @@ def test_a_failed_export_leaves_the_old_one(digits_run, tmp_path, monkeypatch):
 def test_a_child_that_fails_says_why(tmp_path):
     np.save(tmp_path / "c.npy", np.zeros((1, 8, 8, 1), np.uint8))
     with pytest.raises(RuntimeError, match="conversion to TFLite failed"):
-        export.convert_in_child(tmp_path / "none", tmp_path / "c.npy", tmp_path)
+        export.convert_in_children(tmp_path / "none", tmp_path / "c.npy", tmp_path)
 
 
 def test_a_damaged_tflite_file_is_named(tmp_path):

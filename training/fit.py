@@ -79,12 +79,15 @@ def fit(settings: Fit) -> int:
     failed = []
     if settings.export != "none":
         from training.phone.export import export_run
+        from training.phone.summary import summarise
 
         tflite = settings.export == "all" or plan.is_small(network)
         failed = export_run(run, written, model, data, tflite=tflite)
+        log.info("\n%s", summarise(run.export))
     plan.conclude(run.path, judged, best.best_epoch)
     if failed:
-        log.error("error: the exports disagree with the trained network: %s", "; ".join(failed))
+        for text in failed:
+            print(f"error: {text}", file=sys.stderr)
         return GATE_NOT_MET
     return DONE
 

@@ -1,8 +1,9 @@
-"""TFLite files from a SavedModel, in a process of its own.
+"""TFLite files from a SavedModel, in processes of their own.
 
-TensorFlow's converter leaks memory on every call (tensorflow#122598) and ends with TensorFlow; this is
-the one place that knows it. Run as `python -m training.phone.convert SAVED_MODEL CALIBRATION.npy OUT`,
-with a SavedModel whose signature takes one picture, float32 (1, height, width, channels).
+TensorFlow's converter leaks memory on every call (tensorflow#122598) and is to leave TensorFlow; this is
+the one place that knows it. Run as
+`python -m training.phone.convert SAVED_MODEL CALIBRATION.npy OUT KIND...`, with a SavedModel whose
+signature takes one picture, float32 (1, height, width, channels).
 """
 
 import subprocess
@@ -14,8 +15,8 @@ import numpy as np
 KINDS = ("float32", "float16", "dynamic", "int8")
 
 
-def convert_in_child(saved_model: Path, calibration: Path, out: Path) -> None:
-    """Write OUT/KIND.tflite for every kind, from a child process.
+def convert_in_children(saved_model: Path, calibration: Path, out: Path) -> None:
+    """Write OUT/KIND.tflite for every kind, from two child processes at a time.
 
     Args:
         saved_model: Folder of the SavedModel.
@@ -25,11 +26,22 @@ def convert_in_child(saved_model: Path, calibration: Path, out: Path) -> None:
     Raises:
         RuntimeError: If the conversion fails; the message ends as the converter's does.
     """
-    words = [sys.executable, "-m", "training.phone.convert", saved_model, calibration, out]
+    words = [sys.executable, "-m", "training.phone.convert", *map(str, (saved_model, calibration, out))]
     root = Path(__file__).parents[2]
-    answer = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False, cwd=root)
-    if answer.returncode:
-        raise RuntimeError(f"conversion to TFLite failed:\n{answer.stderr.strip()[-2000:]}")
+    children = [
+        subprocess.Popen([*words, *kinds], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=root)
+        for kinds in (KINDS[::2], KINDS[1::2])
+    ]
+    try:
+        errors = [child.communicate()[1].decode(errors="replace") for child in children]
+    except BaseException:
+        for child in children:
+            child.kill()
+            child.communicate()
+        raise
+    for child, text in zip(children, errors, strict=True):
+        if child.returncode:
+            raise RuntimeError(f"conversion to TFLite failed:\n{text.strip()[-2000:]}")
 
 
 def convert(saved_model: str, kind: str, pictures: np.ndarray) -> bytes:
@@ -58,6 +70,6 @@ def convert(saved_model: str, kind: str, pictures: np.ndarray) -> bytes:
 
 
 if __name__ == "__main__":
-    source, calibration_file, folder = sys.argv[1:]
-    for wanted in KINDS:
-        Path(folder, f"{wanted}.tflite").write_bytes(convert(source, wanted, np.load(calibration_file)))
+    source, calibration_file, folder, *wanted = sys.argv[1:]
+    for kind_ in wanted:
+        Path(folder, f"{kind_}.tflite").write_bytes(convert(source, kind_, np.load(calibration_file)))

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from training.data.prepare import Data, Split
 from training.phone import graph, inspect
-from training.phone.convert import KINDS, convert_in_child
+from training.phone.convert import KINDS, convert_in_children
 from training.phone.engines import Engine, keras_engine, saved_model_engine, tflite_engine
 from training.runs.command import log
 from training.runs.files import replaced, write_json, write_text
@@ -165,7 +165,7 @@ def write_tflite(model: keras.Model, calibration: np.ndarray, folder: Path) -> N
         archive.write_out(str(place / "saved_model"), verbose=False)
         np.save(place / "calibration.npy", calibration)
         (place / "out").mkdir()
-        convert_in_child(place / "saved_model", place / "calibration.npy", place / "out")
+        convert_in_children(place / "saved_model", place / "calibration.npy", place / "out")
         for kind in KINDS:
             target = folder / Run(folder.parent).tflite(kind).name
             shutil.move(place / "out" / f"{kind}.tflite", target)
@@ -205,7 +205,8 @@ def _problems(path: Path, kind: str, entry: dict[str, Any]) -> list[str]:
     if not entry["top1_agreement"] >= entry["min_agreement"]:
         problems.append(
             f"agrees with the Keras model on {entry['top1_agreement']:.2%} of {entry['n']} pictures, "
-            f"less than {entry['min_agreement']:.2%}"
+            f"less than {entry['min_agreement']:.2%} (accuracy {entry['top1']:.2%}, Keras "
+            f"{entry['keras_top1']:.2%})"
         )
     if path.suffix == ".tflite":
         foreign = [o for o in entry["operators"] if o.startswith(("CUSTOM", "FLEX", "Flex"))]
