@@ -190,3 +190,11 @@ def test_a_damaged_tflite_file_is_named(tmp_path):
     (tmp_path / "bad.tflite").write_bytes(b"TFL3 nonsense")
     with pytest.raises(InputError, match=r"bad\.tflite"):
         tflite_engine(tmp_path / "bad.tflite")
+
+
+def test_no_weight_is_written_twice(digits_run):
+    """61,706 float32 weights take 247 kB; keras.export.ExportArchive writes them twice."""
+    assert 1000 * 247 < (digits_run / "model.weights.h5").stat().st_size < 1000 * 330
+    assert (digits_run / "model.keras").stat().st_size < 1000 * 350
+    variables = digits_run / "export" / "saved_model" / "1" / "variables"
+    assert 1000 * 246 < sum(f.stat().st_size for f in variables.iterdir()) < 1000 * 260

@@ -100,4 +100,4 @@ def validate(model: keras.Model, data: Data, batch_size: int) -> tuple[float, fl
 def save_keras(run: Run, model: keras.Model) -> None:
     """Write the network as a plain Keras file that opens without this package."""
     with replaced(run.keras) as path:
-        to_stock(model).save(path, include_optimizer=False)
+        to_stock(model).save(path)

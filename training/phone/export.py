@@ -114,8 +114,6 @@ def write_saved_model(model: keras.Model, card: dict[str, Any], path: Path) -> N
     - `serve_uint8`: the same from uint8;
     - `serve_jpeg`: `encoded`, string (n,), JPEG, PNG, BMP, GIF or WebP files of any size, to
       `probabilities` and `class_names`, string (n, classes).
-
-    The loaded object's `serve` takes float32 and uint8 alike.
     """
     height, width, channels = model.input_shape[1:]
     names = tf.constant(card["class_names"])
@@ -134,14 +132,23 @@ def write_saved_model(model: keras.Model, card: dict[str, Any], path: Path) -> N
     def image(dtype):
         return tf.TensorSpec((None, height, width, channels), dtype, name="image")
 
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint("serving_default", classify, [image(tf.float32)])
-    archive.add_endpoint("serve_uint8", classify, [image(tf.uint8)])
-    archive.add_endpoint(
-        "serve_jpeg", classify_files, [tf.TensorSpec((None,), tf.string, name="encoded")]
-    )
-    archive.write_out(str(path), verbose=False)
+    files = tf.TensorSpec((None,), tf.string, name="encoded")
+    functions = {
+        "serving_default": tf.function(classify, [image(tf.float32)]),
+        "serve_uint8": tf.function(classify, [image(tf.uint8)]),
+        "serve_jpeg": tf.function(classify_files, [files]),
+    }
+    _save(model, functions, path)
+
+
+def _save(model: keras.Model, functions: dict[str, Any], path: Path) -> None:
+    """Write functions of a model as the signatures of a SavedModel.
+
+    Not by keras.export.ExportArchive, which writes every weight twice.
+    """
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
+    tf.saved_model.save(module, str(path), signatures=functions)
 
 
 def write_tflite(model: keras.Model, calibration: np.ndarray, folder: Path) -> None:
@@ -155,14 +162,10 @@ def write_tflite(model: keras.Model, calibration: np.ndarray, folder: Path) -> N
     one = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="image")
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
-        archive = keras.export.ExportArchive()
-        archive.track(model)
-        archive.add_endpoint(
-            "serving_default",
-            lambda image: {"probabilities": tf.nn.softmax(model(image, training=False))},
-            [one],
+        classify = tf.function(
+            lambda image: {"probabilities": tf.nn.softmax(model(image, training=False))}, [one]
         )
-        archive.write_out(str(place / "saved_model"), verbose=False)
+        _save(model, {"serving_default": classify}, place / "saved_model")
         np.save(place / "calibration.npy", calibration)
         (place / "out").mkdir()
         convert_in_children(place / "saved_model", place / "calibration.npy", place / "out")
