@@ -81,13 +81,12 @@ def mobilenet_v2(
     x = style.norm(x, "bn_Conv1")
     x = style.act(x, "Conv1_relu")
 
-    block, reached, dilation = 0, 2, 1
-    for widening, channels, repeats, stride in STAGES:
+    block = 0
+    plan = layers.dilated([stride for *_, stride in STAGES], output_stride, reached=2)
+    for (widening, channels, repeats, _), (stride, dilation, next_dilation) in zip(
+        STAGES, plan, strict=True
+    ):
         widening = 1 if widening == 1 else expansion
-        if reached * stride > output_stride:
-            next_dilation, stride = dilation * stride, 1
-        else:
-            next_dilation, reached = dilation, reached * stride
         for i in range(repeats):
             x = inverted_residual(
                 x,
@@ -103,7 +102,6 @@ def mobilenet_v2(
                 prefix=f"block_{block}_" if block else "expanded_conv_",
             )
             block += 1
-        dilation = next_dilation
 
     x = style.conv(x, make_divisible(1280 * max(alpha, 1.0)), 1, name="Conv_1")
     x = style.norm(x, "Conv_1_bn")
