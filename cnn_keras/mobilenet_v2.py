@@ -83,7 +83,7 @@ def mobilenet_v2(
 
     block = 0
     plan = layers.dilated([stride for *_, stride in STAGES], output_stride, reached=2)
-    for (widening, channels, repeats, _), (stride, dilation, next_dilation) in zip(
+    for (widening, channels, repeats, step), (stride, dilation, next_dilation) in zip(
         STAGES, plan, strict=True
     ):
         widening = 1 if widening == 1 else expansion
@@ -97,7 +97,7 @@ def mobilenet_v2(
                 expansion=widening,
                 expand=block > 0,
                 linear=linear_bottleneck,
-                residual=residual,
+                residual=residual and (i > 0 or step == 1),
                 style=style,
                 prefix=f"block_{block}_" if block else "expanded_conv_",
             )
@@ -126,7 +126,7 @@ def inverted_residual(
     x = style.norm(x, prefix + "project_BN")
     if not linear:
         x = style.act(x, prefix + "project_relu")
-    if residual and stride == 1 and shortcut.shape[-1] == channels:
+    if residual and shortcut.shape[-1] == channels:
         x = keras.layers.Add(name=prefix + "add")([shortcut, x])
     return x
 
