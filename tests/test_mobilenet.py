@@ -124,6 +124,12 @@ def test_feature_maps_of_table_1():
     ]
 
 
+def test_published_receptive_field():
+    """Araujo et al. (Distill 2019), table 1."""
+    rows = {row.name: row.field for row in analysis.rows(cnn_keras.build("mobilenet_v1"))}
+    assert (rows["conv_pw_13_relu"].size, rows["conv_pw_13_relu"].stride) == (315, 32)
+
+
 @pytest.mark.parametrize("alpha", [0.1, 0.6, 1.5])
 def test_any_width(alpha):
     model = cnn_keras.build("mobilenet_v1", (32, 32, 3), 3, alpha=alpha)

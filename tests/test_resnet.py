@@ -281,3 +281,19 @@ def test_any_size_and_odd_ones(name, randomise):
     for height, width in ((32, 33), (45, 51), (61, 38)):
         images = np.random.default_rng(0).normal(size=(1, height, width, 3)).astype("float32")
         assert np.isfinite(model(images)).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels"),
+    [
+        ("resnet50", 483),
+        ("resnet50_v2", 483),
+        pytest.param("resnet101", 1027, marks=slow),
+        pytest.param("resnet152", 1507, marks=slow),
+    ],
+)
+def test_published_receptive_fields(name, pixels):
+    """Araujo et al. (Distill 2019), table 1, of networks that stride elsewhere but see the same."""
+    last = "post_relu" if name.endswith("v2") else "conv5_block3_out"
+    row = next(row for row in analysis.rows(cnn_keras.build(name)) if row.name == last)
+    assert (row.field.size, row.field.stride) == (pixels, 32)
