@@ -7,7 +7,16 @@
 Importing this package loads neither Keras nor TensorFlow: the catalogue is plain data.
 """
 
-from cnn_keras import lenet, mobilenet_v2
+from cnn_keras import (
+    densenet,
+    densenet_cifar,
+    lenet,
+    mobilenet_v1,
+    mobilenet_v2,
+    resnet,
+    resnet_cifar,
+    resnet_v2,
+)
 from cnn_keras.registry import Published, Variant, build, get, names, register
 from cnn_keras.weights import copy_by_name, load_weights
 

@@ -1,6 +1,7 @@
 """The layers that the networks share: fused BatchNormalization and the style of a convolutional unit."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -130,17 +131,15 @@ class Style:
             name=name,
         )(x)
 
-    def norm(self, x: Any, name: str) -> Any:
-        """Normalise `x` as `normalization` says."""
+    def norm(self, x: Any, name: str, gamma: str = "ones") -> Any:
+        """Normalise `x` as `normalization` says; the factor gamma starts at "ones" or "zeros"."""
+        options = {"epsilon": self.epsilon, "gamma_initializer": gamma, "name": name}
         if self.normalization == "batch":
-            layer = BatchNormalization(
-                momentum=self.bn_momentum, epsilon=self.epsilon, scale=self.scale, name=name
-            )
+            layer = BatchNormalization(momentum=self.bn_momentum, scale=self.scale, **options)
         elif self.normalization == "layer":
-            layer = keras.layers.LayerNormalization(epsilon=self.epsilon, name=name)
+            layer = keras.layers.LayerNormalization(**options)
         elif self.normalization == "group":
-            groups = math.gcd(32, x.shape[-1])
-            layer = keras.layers.GroupNormalization(groups, epsilon=self.epsilon, name=name)
+            layer = keras.layers.GroupNormalization(math.gcd(32, x.shape[-1]), **options)
         elif self.normalization == "none":
             return x
         else:
@@ -152,6 +151,26 @@ class Style:
     def act(self, x: Any, name: str) -> Any:
         """Apply the activation to `x`."""
         return activation(self.activation, name)(x)
+
+
+def pool(
+    x: Any, kind: str, size: int, stride: int = 1, padding: str = "same", *, name: str | None = None
+) -> Any:
+    """Pool `x` over windows of side `size`; `kind` is "max" or "average".
+
+    Raises:
+        ValueError: If `kind` is neither.
+    """
+    if kind == "max":
+        return keras.layers.MaxPooling2D(size, stride, padding, name=name)(x)
+    if kind == "average":
+        return keras.layers.AveragePooling2D(size, stride, padding, name=name)(x)
+    raise ValueError(f"pooling must be max or average, not '{kind}'.")
+
+
+def pad(x: Any, pixels: int, name: str) -> Any:
+    """Put `pixels` zeros on every side of `x`."""
+    return keras.layers.ZeroPadding2D(pixels, name=name)(x)
 
 
 def activation(kind: str, name: str | None = None) -> keras.layers.Layer:
@@ -180,3 +199,32 @@ def classifier(x: Any, num_classes: int, *, dropout: float = 0.0, initializer="g
     return keras.layers.Dense(
         num_classes, kernel_initializer=initializer, dtype="float32", name="predictions"
     )(x)
+
+
+def dilated(strides: Sequence[int], output_stride: int, reached: int = 1) -> list[tuple[int, int, int]]:
+    """Turn the strides beyond `output_stride` into dilations; every weight keeps its place and meaning.
+
+    Args:
+        strides: Stride of each stage, or of each layer, in order.
+        output_stride: Input pixels that a step of the last feature map may take.
+        reached: Input pixels that a step takes in front of the first stage.
+
+    Returns:
+        For each stage: its stride; the dilation of the layer that strides, or would have; the dilation
+        of the layers behind that one.
+    """
+    plan, dilation = [], 1
+    for stride in strides:
+        before = dilation
+        if reached * stride > output_stride:
+            stride, dilation = 1, dilation * stride
+        reached *= stride
+        plan.append((stride, before, dilation))
+    return plan
+
+
+def check_choice(switch: str, value: Any, choices: Sequence[Any]) -> None:
+    """Raise a ValueError that lists the `choices` if `value` is none of them."""
+    if value not in choices:
+        *others, last = map(str, choices)
+        raise ValueError(f"{switch} must be {', '.join(others)} or {last}, not {value}.")

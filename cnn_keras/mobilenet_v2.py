@@ -81,13 +81,12 @@ def mobilenet_v2(
     x = style.norm(x, "bn_Conv1")
     x = style.act(x, "Conv1_relu")
 
-    block, reached, dilation = 0, 2, 1
-    for widening, channels, repeats, stride in STAGES:
+    block = 0
+    plan = layers.dilated([stride for *_, stride in STAGES], output_stride, reached=2)
+    for (widening, channels, repeats, step), (stride, dilation, next_dilation) in zip(
+        STAGES, plan, strict=True
+    ):
         widening = 1 if widening == 1 else expansion
-        if reached * stride > output_stride:
-            next_dilation, stride = dilation * stride, 1
-        else:
-            next_dilation, reached = dilation, reached * stride
         for i in range(repeats):
             x = inverted_residual(
                 x,
@@ -98,12 +97,11 @@ def mobilenet_v2(
                 expansion=widening,
                 expand=block > 0,
                 linear=linear_bottleneck,
-                residual=residual,
+                residual=residual and (i > 0 or step == 1),
                 style=style,
                 prefix=f"block_{block}_" if block else "expanded_conv_",
             )
             block += 1
-        dilation = next_dilation
 
     x = style.conv(x, make_divisible(1280 * max(alpha, 1.0)), 1, name="Conv_1")
     x = style.norm(x, "Conv_1_bn")
@@ -128,7 +126,7 @@ def inverted_residual(
     x = style.norm(x, prefix + "project_BN")
     if not linear:
         x = style.act(x, prefix + "project_relu")
-    if residual and stride == 1 and shortcut.shape[-1] == channels:
+    if residual and shortcut.shape[-1] == channels:
         x = keras.layers.Add(name=prefix + "add")([shortcut, x])
     return x
 

@@ -64,6 +64,8 @@ class Variant:
         macs: Multiply-adds of its convolutions and dense layers for one image, no bias, no BatchNorm.
         published: Published operating points; the first is that of the variant's own knobs and size.
         reference: The implementation that the tests compare with, e.g. "keras.applications.MobileNetV2".
+        reference_knobs: Switches that make this network the one of `reference`, weight for weight.
+        aliases: Our names of the layers that `reference` names otherwise, by its names.
     """
 
     name: str
@@ -82,6 +84,8 @@ class Variant:
     macs: int
     published: tuple[Published, ...] = ()
     reference: str | None = None
+    reference_knobs: Mapping[str, Any] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cnn_keras import registry
+
 if TYPE_CHECKING:
     import keras
 
@@ -110,6 +112,19 @@ def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
+def _with_our_names(arrays: Arrays, model: "keras.Model") -> Arrays:
+    """Rename the layers that the network's reference names otherwise, as its record says.
+
+    A 1x1 convolution of pooled features, as in the reference's head, becomes the dense layer that it is.
+    """
+    aliases = registry.get(model.name).aliases if model.name in registry.names() else {}
+    arrays = dict(arrays)
+    for theirs, ours in aliases.items():
+        if theirs in arrays:
+            arrays[ours] = [w[0, 0] if w.shape[:-2] == (1, 1) else w for w in arrays.pop(theirs)]
+    return arrays
+
+
 def load_weights(
     model: "keras.Model", source: str | Path, *, replace: Collection[str] = ()
 ) -> tuple[str, ...]:
@@ -128,7 +143,7 @@ def load_weights(
         FileNotFoundError: If there is no such file.
         ValueError: If the file does not fit; the message lists both sides.
     """
-    arrays = read(source)
+    arrays = _with_our_names(read(source), model)
     wanted = {layer.name: layer for layer in model.layers if layer.weights}
     kept = tuple(
         name
@@ -165,19 +180,22 @@ def _shapes(weights) -> list[tuple[int, ...]]:
 def copy_by_name(source: "keras.Model", target: "keras.Model", *, skip: Collection[str] = ()) -> None:
     """Copy the weights of every weighted layer of `source` to its namesake in `target`.
 
+    The namesake may be the one that the catalogue's record of `target` gives in `aliases`.
+
     Raises:
         ValueError: If a layer is missing on either side or a shape differs.
     """
     ours = {layer.name: layer for layer in target.layers if layer.weights and layer.name not in skip}
-    theirs = {layer.name: layer for layer in source.layers if layer.weights and layer.name not in skip}
+    theirs = {layer.name: layer.get_weights() for layer in source.layers if layer.weights}
+    theirs = {n: w for n, w in _with_our_names(theirs, target).items() if n not in skip}
     differences = [f"only in the source: {name}" for name in theirs.keys() - ours.keys()]
     differences += [f"only in the target: {name}" for name in ours.keys() - theirs.keys()]
     differences += [
-        f"shape differs: {name}: {_shapes(theirs[name].weights)} and {_shapes(ours[name].weights)}"
+        f"shape differs: {name}: {_shapes(theirs[name])} and {_shapes(ours[name].weights)}"
         for name in ours.keys() & theirs.keys()
-        if _shapes(theirs[name].weights) != _shapes(ours[name].weights)
+        if _shapes(theirs[name]) != _shapes(ours[name].weights)
     ]
     if differences:
         raise ValueError("The networks do not match:\n  " + "\n  ".join(sorted(differences)))
     for name, layer in ours.items():
-        layer.set_weights(theirs[name].get_weights())
+        layer.set_weights(theirs[name])

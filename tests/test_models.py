@@ -11,6 +11,13 @@ import cnn_keras
 from cnn_keras import analysis
 
 NAMES = cnn_keras.names()
+# more than a few seconds to build several times; the rest of their families is tested in every run
+SLOW = (
+    *("resnet34", "resnet50", "resnet101", "resnet152", "resnet101_v2", "resnet152_v2"),
+    *("resnet32", "resnet44", "resnet56", "resnet110"),
+    *("densenet169", "densenet201", "densenet161", "densenet100_bc_k12", "densenet190_bc_k40"),
+)
+MARKED = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in NAMES]
 
 
 def small(name, channels=None, num_classes=7, **knobs):
@@ -20,7 +27,7 @@ def small(name, channels=None, num_classes=7, **knobs):
     return cnn_keras.build(name, (size, size, channels or variant.channels), num_classes, **knobs)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MARKED)
 def test_parameters_and_macs_equal_the_record(name):
     variant = cnn_keras.get(name)
     model = cnn_keras.build(name, num_classes=variant.num_classes)
@@ -30,7 +37,12 @@ def test_parameters_and_macs_equal_the_record(name):
 
 
 POINTS = [
-    pytest.param(name, point, id=f"{name}-{point.knobs}-{point.image_size}")
+    pytest.param(
+        name,
+        point,
+        id=f"{name}-{point.knobs}-{point.image_size}",
+        marks=pytest.mark.slow if name in SLOW or point.knobs.get("depth") else (),
+    )
     for name in NAMES
     for point in cnn_keras.get(name).published
     if point.params or point.macs
@@ -46,7 +58,7 @@ def test_parameters_and_macs_of_published_points(name, point):
     assert point.macs in (None, analysis.count_macs(model))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MARKED)
 def test_contract_of_the_builder(name):
     variant = cnn_keras.get(name)
     model = small(name, num_classes=7)
@@ -61,7 +73,7 @@ def test_contract_of_the_builder(name):
     assert variant.available_knobs.keys() >= {"dropout"}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MARKED)
 def test_smallest_input(name):
     size, channels = cnn_keras.get(name).min_size, cnn_keras.get(name).channels
     assert small(name).count_params() > 0
@@ -71,12 +83,12 @@ def test_smallest_input(name):
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MARKED)
 def test_channels(name, channels):
     assert small(name, channels=channels).input_shape[-1] == channels
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MARKED)
 def test_same_seed_same_weights(name):
     def weights(seed):
         keras.utils.set_random_seed(seed)
@@ -87,7 +99,7 @@ def test_same_seed_same_weights(name):
     assert not np.array_equal(first, weights(2))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MARKED)
 def test_every_weight_has_a_gradient(name):
     model = small(name)
     images = np.random.default_rng(0).normal(size=(4, *model.input_shape[1:])).astype("float32")
