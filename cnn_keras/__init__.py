@@ -7,7 +7,8 @@
 Importing this package loads neither Keras nor TensorFlow: the catalogue is plain data.
 """
 
-from cnn_keras import lenet, mobilenet_v2
+from cnn_keras import googlenet, inception_v2, inception_v3, inception_v4, lenet, mobilenet_v2
+from cnn_keras.inception import without_auxiliary
 from cnn_keras.registry import Published, Variant, build, get, names, register
 from cnn_keras.weights import copy_by_name, load_weights
 
@@ -20,4 +21,5 @@ __all__ = [
     "load_weights",
     "names",
     "register",
+    "without_auxiliary",
 ]

@@ -64,6 +64,8 @@ class Variant:
         macs: Multiply-adds of its convolutions and dense layers for one image, no bias, no BatchNorm.
         published: Published operating points; the first is that of the variant's own knobs and size.
         reference: The implementation that the tests compare with, e.g. "keras.applications.MobileNetV2".
+        keras_units: Names of the convolutional units in the order in which `reference` creates its own,
+            where Keras numbers its layers: `load_weights` finds conv2d_7 by its place in this order.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Variant:
     macs: int
     published: tuple[Published, ...] = ()
     reference: str | None = None
+    keras_units: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:

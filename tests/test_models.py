@@ -11,6 +11,8 @@ import cnn_keras
 from cnn_keras import analysis
 
 NAMES = cnn_keras.names()
+SLOW = ("inception_v4",)  # more than a few seconds to build several times
+MARKED = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in NAMES]
 
 
 def small(name, channels=None, num_classes=7, **knobs):
@@ -76,7 +78,7 @@ def test_channels(name, channels):
     assert small(name, channels=channels).input_shape[-1] == channels
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MARKED)
 def test_same_seed_same_weights(name):
     def weights(seed):
         keras.utils.set_random_seed(seed)
