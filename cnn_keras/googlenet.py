@@ -87,7 +87,7 @@ def googlenet(
     )
     image = keras.Input(input_shape, name="image")
     x = inception.unit(image, 64, 7, 2, style=style, name="conv1")  # 112 x 112 x 64
-    x = layers.pool(x, pooling, 3, 2, name="pool1")  # 56 x 56 x 64
+    x = layers.pool(x, pooling, 3, 2, padding="same", name="pool1")  # 56 x 56 x 64
     x = layers.LocalResponseNormalization(name="lrn1")(x) if lrn else x
     x = inception.unit(x, 64, 1, style=style, name="conv2_reduce")
     x = inception.unit(x, 192, 3, style=style, name="conv2")  # 56 x 56 x 192
@@ -95,7 +95,7 @@ def googlenet(
 
     heads = {}
     for i, rows in enumerate(STAGES, 2):
-        x = layers.pool(x, pooling, 3, 2, name=f"pool{i}")
+        x = layers.pool(x, pooling, 3, 2, padding="same", name=f"pool{i}")
         for label, *channels in rows:
             branches = module(*channels, large_kernel=large_kernel, pooling=pooling)
             x = inception.module(x, branches, style=style, name=f"inception_{label}")

@@ -18,6 +18,13 @@ def unit(x, filters, kernel, stride=1, padding="same", *, style, name):
     return style.act(x, f"{name}_act")
 
 
+def pool(x, kind, size, stride=1, padding="same", *, instead, name):
+    """Pool `x`, at stride 1 as `instead` says where that is not None."""
+    if instead and stride == 1:
+        kind = instead
+    return layers.pool(x, kind, size, stride, padding=padding, name=f"{name}_pool")
+
+
 def branch(x, steps, *, style, name, pooling=None):
     """Apply `steps` to `x`, one behind the other.
 
@@ -36,11 +43,7 @@ def branch(x, steps, *, style, name, pooling=None):
         if isinstance(step[0], tuple):
             x = module(x, step, style=style, name=label, pooling=pooling)
         elif isinstance(step[0], str):
-            kind, size, *rest = step
-            stride = rest[0] if rest else 1
-            x = layers.pool(
-                x, kind if stride > 1 else pooling or kind, size, *rest, name=f"{label}_pool"
-            )
+            x = pool(x, *step, instead=pooling, name=label)
         else:
             x = unit(x, *step, style=style, name=label)
     return x
@@ -85,7 +88,7 @@ def auxiliary(x, num_classes, *, style, name):
 def reduced_pool(x, *, name):
     """Average `x` over 5 x 5 windows, 3 apart, in front of an auxiliary classifier."""
     size = min(5, *(side or 5 for side in x.shape[1:3]))
-    return layers.pool(x, "average", size, 3, "valid", name=name)
+    return layers.pool(x, "average", size, 3, padding="valid", name=name)
 
 
 def logits(x, num_classes, *, style, name):

@@ -75,10 +75,10 @@ def inception_v2(
         x = separable_unit(image, 64, 7, 2, multiplier=8, style=style, name="conv1")
     else:
         x = inception.unit(image, 64, 7, 2, style=style, name="conv1")  # 112 x 112 x 64
-    x = layers.pool(x, "max", 3, 2, name="pool1")  # 56 x 56 x 64
+    x = layers.pool(x, "max", 3, 2, padding="same", name="pool1")  # 56 x 56 x 64
     x = inception.unit(x, 64, 1, style=style, name="conv2_reduce")
     x = inception.unit(x, 192, 3, style=style, name="conv2")  # 56 x 56 x 192
-    x = layers.pool(x, "max", 3, 2, name="pool2")  # 28 x 28 x 192
+    x = layers.pool(x, "max", 3, 2, padding="same", name="pool2")  # 28 x 28 x 192
     for label, *row in MODULES:
         x = inception.module(x, module(*row), style=style, name=f"inception_{label}", pooling=pooling)
     return inception.finish(image, x, num_classes, dropout=dropout, style=style, heads={}, name=name)

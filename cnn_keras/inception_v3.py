@@ -6,10 +6,10 @@ https://arxiv.org/abs/1512.00567, table 1 and figures 5 to 8 and 10.
 It is the network of keras.applications.InceptionV3. Keras numbers that network's layers by itself; UNITS
 names ours in the same order.
 
-Differs from the paper, as the authors' code does: the stem has a 1x1 and a 3x3 convolution between its
-poolings and only those, not three 3x3; the third module of 35 x 35 has 288 channels; BatchNormalization
-has no factor gamma (`bn_scale`). The auxiliary classifier's dense layer, which the paper normalises, is
-the authors' code's: a 5 x 5 convolution with BatchNormalization, then a plain dense layer.
+Differs from the paper, as the authors' code does: behind its first pooling the stem has a 1x1 (80) and a
+3x3 (192) convolution and pools again, where table 1 has three 3x3 (80, 192, 288) of which one strides;
+the modules of 35 x 35 keep a 5x5 beside the two 3x3; BatchNormalization has no factor gamma
+(`bn_scale`); the auxiliary classifier normalises a 5x5 convolution, not the dense layer behind it.
 """
 
 from cnn_keras import inception

@@ -9,6 +9,7 @@ import keras
 Normalization = Literal["batch", "layer", "group", "none"]
 
 
+@keras.saving.register_keras_serializable("cnn_keras")
 class BatchNormalization(keras.layers.BatchNormalization):
     """keras.layers.BatchNormalization that runs as TensorFlow's fused kernel in training.
 

@@ -2,19 +2,22 @@
 
 import re
 
-import h5py
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import cnn_keras
-from cnn_keras import analysis, inception_v3, layers, weights
+from cnn_keras import analysis, layers, weights
+from cnn_keras.preprocessing import assemble
 
+V2 = pytest.param("inception_v2", marks=pytest.mark.slow)
+V3 = pytest.param("inception_v3", marks=pytest.mark.slow)
+V4 = pytest.param("inception_v4", marks=pytest.mark.slow)
 AUX = [
     ("googlenet", 32, ("aux1", "aux2")),
     ("inception_v3", 75, ("aux1",)),
-    ("inception_v4", 75, ("aux1",)),
+    pytest.param("inception_v4", 75, ("aux1",), marks=pytest.mark.slow),
 ]
 
 
@@ -230,8 +233,9 @@ def test_inception_v3_equals_keras_applications(size, randomise, relative_differ
     assert relative_difference(ours(pictures(theirs)), expected) < 1e-5
 
 
-@pytest.mark.parametrize("suffix", [".weights.h5", ".h5", ".keras"])
-@pytest.mark.parametrize("aux", [False, True])
+@pytest.mark.parametrize(
+    ("suffix", "aux"), [(".weights.h5", False), (".weights.h5", True), (".h5", False), (".keras", False)]
+)
 def test_weights_of_keras_applications(tmp_path, suffix, aux, randomise, relative_difference):
     """Its files name the layers conv2d_94 and batch_normalization_94, counted from anywhere."""
     keras.layers.Conv2D(1, 1)  # takes the name "conv2d"
@@ -277,29 +281,6 @@ def test_our_own_weights_of_inception_v3(tmp_path, randomise):
     assert all(
         np.array_equal(a, b) for a, b in zip(source.get_weights(), target.get_weights(), strict=True)
     )
-
-
-def test_legacy_files_count_from_one_and_sort_as_numbers(tmp_path):
-    """The layout of the official file: conv2d_1 to conv2d_94, whose order as text would be another."""
-    theirs = keras_inception_v3(75, classes=3)
-    theirs.save(tmp_path / "theirs.h5")
-    arrays = weights.read(tmp_path / "theirs.h5")
-    names = sorted((n for n in arrays if n.startswith("conv2d")), key=lambda n: int(n[7:] or 0))
-    assert names[0] == "conv2d"
-    assert names[-1] == "conv2d_93"
-    renamed = weights._named(arrays, inception_v3.UNITS)
-    for layer, unit in zip(
-        (
-            layer
-            for layer in theirs.layers
-            if layer.name in ("conv2d", "conv2d_2", "conv2d_10", "conv2d_93")
-        ),
-        (inception_v3.UNITS[i] for i in (0, 2, 10, 93)),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(renamed[f"{unit}_conv"][0], layer.get_weights()[0])
-    with h5py.File(tmp_path / "theirs.h5") as file:
-        assert "layer_names" in file["model_weights"].attrs
 
 
 # --- auxiliary classifiers ------------------------------------------------------------------------
@@ -355,6 +336,18 @@ def test_auxiliary_losses_reach_their_part_of_the_network_only(name, size, heads
         assert not any("4e" in path for path in reached["aux2"])
 
 
+def test_scaling_and_stock_layers_keep_the_named_outputs(randomise):
+    network = cnn_keras.build("googlenet", (32, 32, 3), 3, aux=True, normalization="batch", lrn=False)
+    randomise(network)
+    model = layers.to_stock(assemble(network, "tf"))
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    expected = network(pixels / 127.5 - 1)
+    for head, logits in model(pixels).items():
+        np.testing.assert_allclose(logits, expected[head], rtol=1e-4, atol=1e-5)
+    main = cnn_keras.without_auxiliary(model)
+    np.testing.assert_array_equal(main(pixels), model(pixels)["logits"])
+
+
 def test_training_weighs_the_named_losses():
     model = cnn_keras.build("googlenet", (32, 32, 3), 3, aux=True, aux_dropout=0.0, dropout=0.0)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -381,7 +374,7 @@ def kinds(model):
     return {layer.name: type(layer).__name__ for layer in model.layers}
 
 
-@pytest.mark.parametrize("name", ["googlenet", "inception_v2", "inception_v3", "inception_v4"])
+@pytest.mark.parametrize("name", ["googlenet", "inception_v2", "inception_v3", V4])
 @pytest.mark.parametrize("pooling", ["max", "average"])
 def test_pooling(name, pooling):
     size = cnn_keras.get(name).min_size
@@ -412,7 +405,7 @@ def test_local_response_normalization_of_googlenet():
 
 
 @pytest.mark.parametrize("normalization", ["batch", "layer", "group", "none"])
-@pytest.mark.parametrize("name", ["googlenet", "inception_v2", "inception_v3"])
+@pytest.mark.parametrize("name", ["googlenet", "inception_v2"])
 def test_a_bias_only_where_nothing_normalises(name, normalization):
     size = cnn_keras.get(name).min_size
     model = cnn_keras.build(name, (size, size, 3), 3, normalization=normalization, activation="prelu")
@@ -433,7 +426,7 @@ def test_bn_momentum_and_dropout_reach_the_layers():
     assert {(layer.momentum, layer.epsilon, layer.scale) for layer in norms} == {(0.7, 1e-3, False)}
     assert model.get_layer("dropout").rate == 0.25
     assert cnn_keras.build("googlenet", (32, 32, 3), 3).get_layer("dropout").rate == 0.4
-    assert cnn_keras.build("inception_v4", (75, 75, 3), 3).get_layer("dropout").rate == 0.2
+    assert cnn_keras.get("inception_v4").available_knobs["dropout"] == 0.2
 
 
 def test_wrong_switches_say_what_is_right():
@@ -444,19 +437,16 @@ def test_wrong_switches_say_what_is_right():
 # --- elsewhere ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["googlenet", "inception_v2"])
-def test_keras_file_round_trip(tmp_path, name, randomise):
-    model = cnn_keras.build(name, (32, 32, 3), 3)
+def test_keras_file_round_trip(tmp_path, randomise):
+    """With the package's own layers in it: local response and batch normalisation."""
+    model = cnn_keras.build("googlenet", (32, 32, 3), 3, normalization="batch")
     randomise(model)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded(pictures(model)), model(pictures(model)))
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["googlenet", "inception_v2", "inception_v3", pytest.param("inception_v4", marks=pytest.mark.slow)],
-)
+@pytest.mark.parametrize("name", ["googlenet", V2, V3, V4])
 @pytest.mark.filterwarnings("ignore:.*tf\\.lite\\.Interpreter is deprecated:UserWarning")
 def test_tflite_of_builtin_operators(name, randomise, relative_difference):
     size = cnn_keras.get(name).min_size
@@ -464,7 +454,7 @@ def test_tflite_of_builtin_operators(name, randomise, relative_difference):
     randomise(model)
     function = tf.function(lambda image: model(image, training=False))
     concrete = function.get_concrete_function(tf.TensorSpec((1, size, size, 3), tf.float32))
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])  # freezes the weights
     interpreter = tf.lite.Interpreter(model_content=converter.convert())
     interpreter.allocate_tensors()
     image = pictures(model, 1)

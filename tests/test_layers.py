@@ -152,6 +152,6 @@ def test_prelu_behind_a_dense_layer():
 @pytest.mark.parametrize(("kind", "expected"), [("max", 4.0), ("average", 2.5)])
 def test_pooling(kind, expected):
     x = np.array([1.0, 2.0, 3.0, 4.0], "float32").reshape(1, 2, 2, 1)
-    assert float(layers.pool(x, kind, 2, 2)[0, 0, 0, 0]) == expected
+    assert float(layers.pool(x, kind, 2, 2, name="pool")[0, 0, 0, 0]) == expected
     with pytest.raises(ValueError, match="max or average"):
-        layers.pool(x, "sum", 2)
+        layers.pool(x, "sum", 2, name="pool")
