@@ -10,6 +10,10 @@ Importing this package loads neither Keras nor TensorFlow: the catalogue is plai
 from cnn_keras import (
     densenet,
     densenet_cifar,
+    googlenet,
+    inception_v2,
+    inception_v3,
+    inception_v4,
     lenet,
     mobilenet_v1,
     mobilenet_v2,
@@ -17,6 +21,7 @@ from cnn_keras import (
     resnet_cifar,
     resnet_v2,
 )
+from cnn_keras.inception import without_auxiliary
 from cnn_keras.registry import Published, Variant, build, get, names, register
 from cnn_keras.weights import copy_by_name, load_weights
 
@@ -29,4 +34,5 @@ __all__ = [
     "load_weights",
     "names",
     "register",
+    "without_auxiliary",
 ]

@@ -49,7 +49,7 @@ class Row:
         params: Its trainable parameters.
         macs: Its multiply-adds for one image.
         activation_bytes: Bytes of its float32 output for one image.
-        field: Receptive field of one position of its output.
+        field: Receptive field of one position of its output, along the side where it is larger.
     """
 
     name: str
@@ -63,16 +63,16 @@ class Row:
 
 def rows(model: "keras.Model") -> list[Row]:
     """Describe every layer of a Functional model with a fixed input size, in graph order."""
-    fields: dict[int, Field] = {}  # id of a Keras tensor -> field
+    fields: dict[int, tuple[Field, Field]] = {}  # id of a Keras tensor -> along height and width
     table = []
     for operation in model.operations:
         inputs = keras.tree.flatten(operation.input)
         outputs = keras.tree.flatten(operation.output)
         if any(size is None for tensor in outputs for size in tensor.shape[1:]):
             raise ValueError("The layer table needs a fixed input size: build with (height, width).")
-        seen = [fields.get(id(tensor), Field()) for tensor in inputs]
-        field = _field(operation, inputs, seen)
-        fields.update((id(tensor), field) for tensor in outputs)
+        seen = [fields.get(id(tensor), (Field(), Field())) for tensor in inputs]
+        both = tuple(_field(operation, inputs, [f[side] for f in seen], side) for side in (0, 1))
+        fields.update((id(tensor), both) for tensor in outputs)
         shape = tuple(outputs[0].shape[1:])
         table.append(
             Row(
@@ -82,7 +82,7 @@ def rows(model: "keras.Model") -> list[Row]:
                 params=sum(math.prod(w.shape) for w in _trainable(operation)),
                 macs=_macs(operation, inputs, shape),
                 activation_bytes=4 * sum(math.prod(t.shape[1:]) for t in outputs),
-                field=field,
+                field=max(both, key=lambda field: field.size),
             )
         )
     return table
@@ -121,7 +121,7 @@ def _macs(operation, inputs, output_shape) -> int:
     return sum(kernels) * math.prod(output_shape[:-1])  # positions
 
 
-def _field(operation, inputs, seen: list[Field]) -> Field:
+def _field(operation, inputs, seen: list[Field], side: int) -> Field:
     layers = keras.layers
     if len(seen) > 1:  # the branch that sees most decides
         return max(seen, key=lambda field: field.size)
@@ -129,13 +129,14 @@ def _field(operation, inputs, seen: list[Field]) -> Field:
         return Field()
     field = seen[0]
     if isinstance(operation, layers.ZeroPadding2D):
-        return field.window(1, 1, 1, operation.padding[0][0])
+        return field.window(1, 1, 1, operation.padding[side][0])
     if isinstance(
         operation, layers.Conv1D | layers.Conv2D | layers.DepthwiseConv2D | layers.SeparableConv2D
     ):
-        return _windowed(operation, field, inputs[0], operation.kernel_size, operation.dilation_rate)
+        kernel, dilation = operation.kernel_size, operation.dilation_rate
+        return _windowed(operation, field, inputs[0], kernel, dilation, side)
     if isinstance(operation, layers.MaxPooling2D | layers.AveragePooling2D):
-        return _windowed(operation, field, inputs[0], operation.pool_size, (1, 1))
+        return _windowed(operation, field, inputs[0], operation.pool_size, (1, 1), side)
     whole = (
         layers.GlobalAveragePooling2D,
         layers.GlobalMaxPooling2D,
@@ -146,9 +147,9 @@ def _field(operation, inputs, seen: list[Field]) -> Field:
     return WHOLE if isinstance(operation, whole) else field
 
 
-def _windowed(operation, field: Field, tensor, kernel, dilation) -> Field:
-    """Follow the vertical side, or the longer one where a kernel is 1 x n."""
-    side = max(range(len(kernel)), key=lambda i: kernel[i])
+def _windowed(operation, field: Field, tensor, kernel, dilation, side: int) -> Field:
+    """Follow one side, 0 for height and 1 for width; a sequence has one only."""
+    side = min(side, len(kernel) - 1)
     size, stride, step = kernel[side], operation.strides[side], dilation[side]
     padding = 0
     if operation.padding == "same":

@@ -1,4 +1,4 @@
-"""The layers that the networks share: fused BatchNormalization and the style of a convolutional unit."""
+"""The layers that the networks share: normalisation, pooling and the style of a convolutional unit."""
 
 import math
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ import keras
 Normalization = Literal["batch", "layer", "group", "none"]
 
 
+@keras.saving.register_keras_serializable("cnn_keras")
 class BatchNormalization(keras.layers.BatchNormalization):
     """keras.layers.BatchNormalization that runs as TensorFlow's fused kernel in training.
 
@@ -56,6 +57,53 @@ class BatchNormalization(keras.layers.BatchNormalization):
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, biased)):
             moving.assign(moving * self.momentum + tf.cast(batch, moving.dtype) * (1 - self.momentum))
         return outputs
+
+
+@keras.saving.register_keras_serializable("cnn_keras")
+class LocalResponseNormalization(keras.layers.Layer):
+    """Divide each value by a power of the energy of its neighbouring channels.
+
+    Krizhevsky, Sutskever and Hinton, 2012, section 3.3: b = a / (k + alpha * sum of a^2) ** beta, where
+    the sum runs over n = 2 * depth_radius + 1 channels at the same position. Computed in float32.
+
+    Args:
+        depth_radius: Channels on either side that the sum takes in, (n - 1) / 2.
+        bias: The paper's k.
+        alpha: Factor of the sum; not divided by n, as Caffe and PyTorch do.
+        beta: Exponent.
+    """
+
+    def __init__(self, depth_radius=2, bias=2.0, alpha=1e-4, beta=0.75, **options):
+        super().__init__(**options)
+        self.depth_radius = depth_radius
+        self.bias = bias
+        self.alpha = alpha
+        self.beta = beta
+
+    def call(self, inputs: Any) -> Any:
+        """Normalise `inputs`, float (batch, height, width, channels)."""
+        x = keras.ops.cast(inputs, "float32")
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            x = tf.nn.local_response_normalization(
+                x, self.depth_radius, bias=self.bias, alpha=self.alpha, beta=self.beta
+            )
+        else:
+            channels = x.shape[-1]
+            squares = keras.ops.pad(keras.ops.square(x), [(0, 0)] * 3 + [(self.depth_radius,) * 2])
+            energy = sum(squares[..., i : i + channels] for i in range(2 * self.depth_radius + 1))
+            x = x / keras.ops.power(self.bias + self.alpha * energy, self.beta)
+        return keras.ops.cast(x, inputs.dtype)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """Return `input_shape`."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the constructor."""
+        names = ("depth_radius", "bias", "alpha", "beta")
+        return super().get_config() | {name: getattr(self, name) for name in names}
 
 
 def to_stock(model: keras.Model) -> keras.Model:
@@ -150,7 +198,7 @@ class Style:
 
     def act(self, x: Any, name: str) -> Any:
         """Apply the activation to `x`."""
-        return activation(self.activation, name)(x)
+        return activation(self.activation, name, rank=len(x.shape))(x)
 
 
 def pool(
@@ -173,8 +221,8 @@ def pad(x: Any, pixels: int, name: str) -> Any:
     return keras.layers.ZeroPadding2D(pixels, name=name)(x)
 
 
-def activation(kind: str, name: str | None = None) -> keras.layers.Layer:
-    """Return the layer of the activation `kind`.
+def activation(kind: str, name: str | None = None, rank: int = 4) -> keras.layers.Layer:
+    """Return the layer of the activation `kind` for tensors with `rank` axes.
 
     Raises:
         ValueError: If Keras knows no activation of that name.
@@ -182,7 +230,7 @@ def activation(kind: str, name: str | None = None) -> keras.layers.Layer:
     if kind == "relu6":
         return keras.layers.ReLU(6.0, name=name)
     if kind == "prelu":  # one slope a channel, as in He et al. 2015
-        return keras.layers.PReLU(shared_axes=[1, 2], name=name)
+        return keras.layers.PReLU(shared_axes=list(range(1, rank - 1)) or None, name=name)
     if kind == "relu":
         return keras.layers.ReLU(name=name)
     return keras.layers.Activation(kind, name=name)

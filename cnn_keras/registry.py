@@ -66,6 +66,8 @@ class Variant:
         reference: The implementation that the tests compare with, e.g. "keras.applications.MobileNetV2".
         reference_knobs: Switches that make this network the one of `reference`, weight for weight.
         aliases: Our names of the layers that `reference` names otherwise, by its names.
+        keras_units: Names of the convolutional units in the order in which `reference` creates its own,
+            where Keras numbers its layers: `load_weights` finds conv2d_7 by its place in this order.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Variant:
     reference: str | None = None
     reference_knobs: Mapping[str, Any] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
+    keras_units: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:

@@ -5,8 +5,9 @@ weights alone. Of a `.keras` only the arrays are read; its configuration is not 
 """
 
 import io
+import re
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,10 +126,29 @@ def _with_our_names(arrays: Arrays, model: "keras.Model") -> Arrays:
     return arrays
 
 
+def _named(arrays: Arrays, units: Sequence[str]) -> Arrays:
+    """Give layers that Keras numbered (conv2d_7, batch_normalization_7) the names of their units.
+
+    The numbers count the layers in the order of creation, from anywhere. A file of another network, with
+    another number of them, is left as it is.
+    """
+    names = {}
+    for kind, suffix in (("conv2d", "conv"), ("batch_normalization", "bn")):
+        numbers = {int(m[1] or 0): m[0] for n in arrays if (m := re.fullmatch(rf"{kind}(?:_(\d+))?", n))}
+        if len(numbers) != len(units):
+            return arrays
+        for number, unit in zip(sorted(numbers), units, strict=True):
+            names[numbers[number]] = f"{unit}_{suffix}"
+    return {names.get(name, name): values for name, values in arrays.items()}
+
+
 def load_weights(
     model: "keras.Model", source: str | Path, *, replace: Collection[str] = ()
 ) -> tuple[str, ...]:
     """Load weights from a file into the layers of the same names.
+
+    Where keras.applications leaves its layers' names to Keras (Inception v3), its files are matched by
+    the order in which it creates them.
 
     Args:
         model: A model of `cnn_keras.build`.
@@ -143,7 +163,8 @@ def load_weights(
         FileNotFoundError: If there is no such file.
         ValueError: If the file does not fit; the message lists both sides.
     """
-    arrays = _with_our_names(read(source), model)
+    units = registry.get(model.name).keras_units if model.name in registry.names() else ()
+    arrays = _with_our_names(_named(read(source), units), model)
     wanted = {layer.name: layer for layer in model.layers if layer.weights}
     kept = tuple(
         name

@@ -22,8 +22,21 @@ def test_receptive_field_by_hand():
     assert [field.centre for field in fields] == [0, 2, 2.5, 6.5]
 
 
+def test_receptive_field_of_factorised_kernels():
+    """1 x 7 and then 7 x 1 see 7 x 7, not 13 x 13; 1 x 7 alone sees 7 along its longer side."""
+    image = keras.Input((32, 32, 1))
+    x = keras.layers.Conv2D(1, (1, 7), padding="same")(image)
+    x = keras.layers.Conv2D(1, (7, 1), padding="same")(x)
+    x = keras.layers.ZeroPadding2D(((0, 0), (2, 0)))(x)
+    x = keras.layers.Conv2D(1, (1, 3))(x)
+    rows = analysis.rows(keras.Model(image, x))
+    assert [row.field.size for row in rows] == [1, 7, 7, 7, 9]
+    assert rows[-1].field.centre == -1  # along the width: 2 padded, 1 to the kernel's middle
+
+
 @pytest.mark.parametrize(
-    ("name", "layer", "size"), [("mobilenet_v2", "block_5_project_BN", 128), ("lenet5", "S4", 32)]
+    ("name", "layer", "size"),
+    [("mobilenet_v2", "block_5_project_BN", 128), ("lenet5", "S4", 32), ("inception_v3", "mixed2", 139)],
 )
 def test_receptive_field_is_where_the_gradient_is(name, layer, size):
     """The input pixels that one output position depends on, found by differentiation."""
@@ -43,11 +56,20 @@ def test_receptive_field_is_where_the_gradient_is(name, layer, size):
     assert touched[-1] == min(size - 1, centre + (row.field.size - 1) / 2)
 
 
-def test_published_receptive_field():
-    """Araujo et al. (Distill 2019), table 1: MobileNet v2 sees 491 pixels with a step of 32."""
-    rows = {row.name: row for row in analysis.rows(cnn_keras.build("mobilenet_v2"))}
-    assert rows["out_relu"].field.size == 491
-    assert rows["out_relu"].field.stride == 32
+@pytest.mark.parametrize(
+    ("name", "layer", "size"),
+    [
+        ("mobilenet_v2", "out_relu", 491),
+        ("inception_v2", "inception_5b", 699),
+        ("inception_v3", "mixed10", 1311),
+        ("inception_v4", "inception_c3", 2071),
+    ],
+)
+def test_published_receptive_fields(name, layer, size):
+    """Araujo et al. (Distill 2019), table 1: the pixels that the last feature map sees, 32 apart."""
+    rows = {row.name: row for row in analysis.rows(cnn_keras.build(name))}
+    assert rows[layer].field.size == size
+    assert rows[layer].field.stride == 32
 
 
 def test_the_table(capsys):
