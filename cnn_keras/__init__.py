@@ -7,7 +7,7 @@
 Importing this package loads neither Keras nor TensorFlow: the catalogue is plain data.
 """
 
-from cnn_keras import lenet, mobilenet_v2
+from cnn_keras import alexnet, lenet, mobilenet_v2, perceptron, vgg
 from cnn_keras.registry import Published, Variant, build, get, names, register
 from cnn_keras.weights import copy_by_name, load_weights
 

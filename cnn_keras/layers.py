@@ -1,6 +1,7 @@
-"""The layers that the networks share: fused BatchNormalization and the style of a convolutional unit."""
+"""The layers that the networks share: normalisations and the style of a convolutional unit."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -55,6 +56,55 @@ class BatchNormalization(keras.layers.BatchNormalization):
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, biased)):
             moving.assign(moving * self.momentum + tf.cast(batch, moving.dtype) * (1 - self.momentum))
         return outputs
+
+
+@keras.saving.register_keras_serializable(package="cnn_keras")
+class LocalResponseNormalization(keras.layers.Layer):
+    """Divide each value by the energy of its neighbours on the channel axis.
+
+    b_i = a_i / (k + alpha * sum of a_j^2)^beta, the sum over the n channels around i that exist
+    (Krizhevsky, Sutskever and Hinton 2012, section 3.3). The defaults are the paper's. alpha is not
+    divided by n: Caffe and PyTorch do divide it, their alpha is n times this one.
+
+    On TensorFlow it is the framework's own operation, which TFLite has too; elsewhere keras.ops.
+
+    Args:
+        n: Channels that are summed, an odd number: i itself and (n - 1) / 2 on either side.
+        k: The constant.
+        alpha: Factor of the sum.
+        beta: Exponent.
+        **options: See keras.layers.Layer.
+
+    Raises:
+        ValueError: If `n` is not odd and positive.
+    """
+
+    def __init__(self, n: int = 5, k: float = 2.0, alpha: float = 1e-4, beta: float = 0.75, **options):
+        super().__init__(**options)
+        if n < 1 or n % 2 == 0:
+            raise ValueError(f"n must be odd and positive, not {n}.")
+        self.n, self.k, self.alpha, self.beta = n, k, alpha, beta
+
+    def call(self, inputs: Any) -> Any:
+        """Normalise `inputs`, float (batch, height, width, channels)."""
+        radius = self.n // 2
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            return tf.nn.local_response_normalization(inputs, radius, self.k, self.alpha, self.beta)
+        channels = inputs.shape[-1]
+        squares = keras.ops.pad(keras.ops.square(inputs), [(0, 0), (0, 0), (0, 0), (radius, radius)])
+        energy = sum(squares[..., i : i + channels] for i in range(self.n))
+        return inputs / keras.ops.power(self.k + self.alpha * energy, self.beta)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """Return the shape of the input."""
+        return input_shape
+
+    def get_config(self) -> dict:
+        """Return what makes the layer again."""
+        settings = {"n": self.n, "k": self.k, "alpha": self.alpha, "beta": self.beta}
+        return super().get_config() | settings
 
 
 def to_stock(model: keras.Model) -> keras.Model:
@@ -150,11 +200,15 @@ class Style:
 
     def act(self, x: Any, name: str) -> Any:
         """Apply the activation to `x`."""
-        return activation(self.activation, name)(x)
+        return activation(self.activation, name, rank=len(x.shape))(x)
+
+    def dense(self, x: Any, units: int, *, name: str) -> Any:
+        """Connect every one of `units` to every feature of `x`, float (batch, features)."""
+        return keras.layers.Dense(units, kernel_initializer=self.initializer, name=name)(x)
 
 
-def activation(kind: str, name: str | None = None) -> keras.layers.Layer:
-    """Return the layer of the activation `kind`.
+def activation(kind: str, name: str | None = None, rank: int = 4) -> keras.layers.Layer:
+    """Return the layer of the activation `kind` for tensors with `rank` axes, the batch's included.
 
     Raises:
         ValueError: If Keras knows no activation of that name.
@@ -162,10 +216,68 @@ def activation(kind: str, name: str | None = None) -> keras.layers.Layer:
     if kind == "relu6":
         return keras.layers.ReLU(6.0, name=name)
     if kind == "prelu":  # one slope a channel, as in He et al. 2015
-        return keras.layers.PReLU(shared_axes=[1, 2], name=name)
+        return keras.layers.PReLU(shared_axes=list(range(1, rank - 1)) or None, name=name)
     if kind == "relu":
         return keras.layers.ReLU(name=name)
     return keras.layers.Activation(kind, name=name)
+
+
+def pool(
+    x: Any, kind: str, size: int, stride: int | None = None, *, name: str, padding: str = "valid"
+) -> Any:
+    """Pool windows of side `size` of `x`; `kind` is "max" or "average".
+
+    Raises:
+        ValueError: If `kind` is neither.
+    """
+    if kind not in ("max", "average"):
+        raise ValueError(f"pooling must be max or average, not '{kind}'.")
+    pooling = keras.layers.MaxPooling2D if kind == "max" else keras.layers.AveragePooling2D
+    return pooling(size, strides=stride, padding=padding, name=name)(x)
+
+
+def flatten(x: Any) -> Any:
+    """Put all values of `x`, float (batch, height, width, channels), in one row.
+
+    Raises:
+        ValueError: If height or width is open: a fully connected layer needs a number of inputs.
+    """
+    if None in x.shape[1:]:
+        raise ValueError(
+            "This network has fully connected layers on its feature map and needs a fixed height and "
+            "width in input_shape."
+        )
+    return keras.layers.Flatten(name="flatten")(x)
+
+
+def dropout(x: Any, rate: float, *, name: str) -> Any:
+    """Drop a share `rate` of the features of `x` in training; at rate 0 there is no layer."""
+    return keras.layers.Dropout(rate, name=name)(x) if rate else x
+
+
+def check_hidden(hidden: Sequence[int]) -> None:
+    """Raise a ValueError if `hidden` is no sequence of positive numbers of units."""
+    if not isinstance(hidden, Sequence) or not all(isinstance(n, int) and n > 0 for n in hidden):
+        raise ValueError(f"hidden must be a tuple of units a layer, e.g. (300, 100), not {hidden!r}.")
+
+
+def hidden_layers(
+    x: Any, hidden: Sequence[int], *, prefix: str, style: Style, dropout_rate: float
+) -> Any:
+    """Connect fully connected layers of `hidden` units, called `prefix` and a number, behind `x`.
+
+    There is dropout between them; that behind the last is the classifier's.
+
+    Raises:
+        ValueError: If `hidden` is no sequence of positive numbers.
+    """
+    check_hidden(hidden)
+    for i, units in enumerate(hidden, start=1):
+        if i > 1:
+            x = dropout(x, dropout_rate, name=f"{prefix}{i - 1}_dropout")
+        x = style.dense(x, units, name=f"{prefix}{i}")
+        x = style.act(x, f"{prefix}{i}_act")
+    return x
 
 
 def classifier(x: Any, num_classes: int, *, dropout: float = 0.0, initializer="glorot_uniform") -> Any:
