@@ -88,14 +88,16 @@ class LocalResponseNormalization(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         """Normalise `inputs`, float (batch, height, width, channels)."""
         radius = self.n // 2
+        x = keras.ops.cast(inputs, "float32")  # squares overflow float16; kernels for it are missing
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
-            return tf.nn.local_response_normalization(inputs, radius, self.k, self.alpha, self.beta)
-        channels = inputs.shape[-1]
-        squares = keras.ops.pad(keras.ops.square(inputs), [(0, 0), (0, 0), (0, 0), (radius, radius)])
-        energy = sum(squares[..., i : i + channels] for i in range(self.n))
-        return inputs / keras.ops.power(self.k + self.alpha * energy, self.beta)
+            x = tf.nn.local_response_normalization(x, radius, self.k, self.alpha, self.beta)
+        else:
+            squares = keras.ops.pad(keras.ops.square(x), [(0, 0), (0, 0), (0, 0), (radius, radius)])
+            energy = sum(squares[..., i : i + x.shape[-1]] for i in range(self.n))
+            x = x / keras.ops.power(self.k + self.alpha * energy, self.beta)
+        return keras.ops.cast(x, inputs.dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Return the shape of the input."""

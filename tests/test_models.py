@@ -10,7 +10,21 @@ import tensorflow as tf
 import cnn_keras
 from cnn_keras import analysis
 
-NAMES = cnn_keras.names()
+# Large networks beside which a smaller one of their kind is tested: their turn comes with `-m slow`.
+LARGE = {
+    "alexnet",
+    "vgg11_bn",
+    "vgg13",
+    "vgg13_bn",
+    "vgg16",
+    "vgg16_c_bn",
+    "vgg16_bn",
+    "vgg19",
+    "vgg19_bn",
+}
+NAMES = [
+    pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in cnn_keras.names()
+]
 
 
 def small(name, channels=None, num_classes=7, **knobs):
@@ -20,7 +34,7 @@ def small(name, channels=None, num_classes=7, **knobs):
     return cnn_keras.build(name, (size, size, channels or variant.channels), num_classes, **knobs)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", cnn_keras.names())
 def test_parameters_and_macs_equal_the_record(name):
     variant = cnn_keras.get(name)
     model = cnn_keras.build(name, num_classes=variant.num_classes)
@@ -31,7 +45,7 @@ def test_parameters_and_macs_equal_the_record(name):
 
 POINTS = [
     pytest.param(name, point, id=f"{name}-{point.knobs}-{point.image_size}")
-    for name in NAMES
+    for name in cnn_keras.names()
     for point in cnn_keras.get(name).published
     if point.params or point.macs
 ]
