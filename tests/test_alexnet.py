@@ -171,6 +171,14 @@ def test_feature_maps_of_the_one_tower():
     assert shapes["pool5"] == (6, 6, 256)
 
 
+@pytest.mark.parametrize("name", ["alexnet", "alexnet_owt"])
+def test_published_receptive_field(name):
+    """Araujo et al. (Distill 2019), table 1: AlexNet sees 195 pixels with a step of 32."""
+    rows = {row.name: row for row in analysis.rows(cnn_keras.build(name))}
+    assert rows["pool5"].field.size == 195
+    assert rows["pool5"].field.stride == 32
+
+
 def test_one_tower_in_torch(randomise, relative_difference):
     """The same network of torch's functions: symmetric padding, and kernels turned to its order."""
     torch = pytest.importorskip("torch")

@@ -10,18 +10,8 @@ import tensorflow as tf
 import cnn_keras
 from cnn_keras import analysis
 
-# Large networks beside which a smaller one of their kind is tested: their turn comes with `-m slow`.
-LARGE = {
-    "alexnet",
-    "vgg11_bn",
-    "vgg13",
-    "vgg13_bn",
-    "vgg16",
-    "vgg16_c_bn",
-    "vgg16_bn",
-    "vgg19",
-    "vgg19_bn",
-}
+# Large networks beside which another one of their kind is tested: their turn comes with `-m slow`.
+LARGE = {"vgg11", "vgg13", "vgg13_bn", "vgg16_c", "vgg16_c_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn"}
 NAMES = [
     pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in cnn_keras.names()
 ]

@@ -38,7 +38,7 @@ def test_parity(name, theirs, size, randomise, relative_difference):
     assert weighted[0] == weighted[1]
 
 
-# Table 1 of the paper, without the pooling: number of filters of each 3 x 3, or (1,) and it for 1 x 1.
+# Table 1 of the paper: the filters of each convolution, of side 3 or as marked; "-" is a pooling.
 TABLE_1 = {
     "vgg11": "64 - 128 - 256 256 - 512 512 - 512 512",
     "vgg11_lrn": "64 LRN - 128 - 256 256 - 512 512 - 512 512",
@@ -80,6 +80,21 @@ def test_feature_maps():
     model = cnn_keras.build("vgg16", **SMALL_HEAD)
     shapes = [model.get_layer(f"block{i}_pool").output.shape[1:] for i in range(1, 6)]
     assert shapes == [(112, 112, 64), (56, 56, 128), (28, 28, 256), (14, 14, 512), (7, 7, 512)]
+
+
+def test_published_receptive_field():
+    """Araujo et al. (Distill 2019), table 1: VGG-16 sees 212 pixels with a step of 32."""
+    rows = {row.name: row for row in analysis.rows(cnn_keras.build("vgg16", **SMALL_HEAD))}
+    assert rows["block5_pool"].field.size == 212
+    assert rows["block5_pool"].field.stride == 32
+
+
+def test_two_and_three_small_kernels_see_as_much_as_a_large_one():
+    """Section 2.3 of the paper: two layers of 3 x 3 see 5 x 5, three see 7 x 7."""
+    rows = {row.name: row for row in analysis.rows(cnn_keras.build("vgg16", **SMALL_HEAD))}
+    before, step = rows["block2_pool"].field.size, rows["block2_pool"].field.stride
+    seen = [(rows[f"block3_conv{i}"].field.size - before) / step + 1 for i in (1, 2, 3)]
+    assert seen == [3, 5, 7]
 
 
 def test_lrn_is_behind_the_first_activation():
