@@ -8,6 +8,7 @@ Importing this package loads neither Keras nor TensorFlow: the catalogue is plai
 """
 
 from cnn_keras import (
+    alexnet,
     densenet,
     densenet_cifar,
     googlenet,
@@ -17,9 +18,11 @@ from cnn_keras import (
     lenet,
     mobilenet_v1,
     mobilenet_v2,
+    perceptron,
     resnet,
     resnet_cifar,
     resnet_v2,
+    vgg,
 )
 from cnn_keras.inception import without_auxiliary
 from cnn_keras.registry import Published, Variant, build, get, names, register

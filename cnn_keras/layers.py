@@ -7,103 +7,12 @@ from typing import Any, Literal
 
 import keras
 
+from cnn_keras.normalization import (
+    BatchNormalization,
+    LocalResponseNormalization,  # noqa: F401  networks find it here beside the others
+)
+
 Normalization = Literal["batch", "layer", "group", "none"]
-
-
-@keras.saving.register_keras_serializable("cnn_keras")
-class BatchNormalization(keras.layers.BatchNormalization):
-    """keras.layers.BatchNormalization that runs as TensorFlow's fused kernel in training.
-
-    Keras 3 computes the batch moments and the scaling as separate TensorFlow operations, which costs
-    MobileNetV2 half as much time again for a whole training step. Weights, names, gradients and
-    outputs are those of the stock layer, and so is the moving variance: it takes the biased variance
-    (divided by n), where the fused kernel would give the unbiased one (divided by n - 1).
-
-    Everything that the kernel does not do (other backends, an axis that is not the last, masks,
-    renormalisation, statistics across replicas) is left to the stock layer. `to_stock` turns a network
-    into one of plain Keras layers.
-    """
-
-    def _fusable(self, inputs: Any, mask: Any) -> bool:
-        return (
-            keras.backend.backend() == "tensorflow"
-            and len(inputs.shape) == 4
-            and self.axis in (-1, 3)
-            and mask is None
-            and not self.renorm
-            and not self.synchronized
-        )
-
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Normalise `inputs`, float (batch, height, width, channels), over all but the channels."""
-        if not (training and self.trainable and self._fusable(inputs, mask)):
-            return super().call(inputs, training=training, mask=mask)
-        import tensorflow as tf
-
-        channels = inputs.shape[-1]
-        gamma = self.gamma if self.scale else tf.ones(channels)
-        beta = self.beta if self.center else tf.zeros(channels)
-        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs,
-            scale=tf.cast(gamma, "float32"),
-            offset=tf.cast(beta, "float32"),
-            mean=tf.zeros(0),
-            variance=tf.zeros(0),
-            epsilon=self.epsilon,
-            is_training=True,
-        )
-        count = tf.cast(tf.size(inputs) // channels, "float32")
-        biased = variance * ((count - 1.0) / count)
-        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, biased)):
-            moving.assign(moving * self.momentum + tf.cast(batch, moving.dtype) * (1 - self.momentum))
-        return outputs
-
-
-@keras.saving.register_keras_serializable("cnn_keras")
-class LocalResponseNormalization(keras.layers.Layer):
-    """Divide each value by a power of the energy of its neighbouring channels.
-
-    Krizhevsky, Sutskever and Hinton, 2012, section 3.3: b = a / (k + alpha * sum of a^2) ** beta, where
-    the sum runs over n = 2 * depth_radius + 1 channels at the same position. Computed in float32.
-
-    Args:
-        depth_radius: Channels on either side that the sum takes in, (n - 1) / 2.
-        bias: The paper's k.
-        alpha: Factor of the sum; not divided by n, as Caffe and PyTorch do.
-        beta: Exponent.
-    """
-
-    def __init__(self, depth_radius=2, bias=2.0, alpha=1e-4, beta=0.75, **options):
-        super().__init__(**options)
-        self.depth_radius = depth_radius
-        self.bias = bias
-        self.alpha = alpha
-        self.beta = beta
-
-    def call(self, inputs: Any) -> Any:
-        """Normalise `inputs`, float (batch, height, width, channels)."""
-        x = keras.ops.cast(inputs, "float32")
-        if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-
-            x = tf.nn.local_response_normalization(
-                x, self.depth_radius, bias=self.bias, alpha=self.alpha, beta=self.beta
-            )
-        else:
-            channels = x.shape[-1]
-            squares = keras.ops.pad(keras.ops.square(x), [(0, 0)] * 3 + [(self.depth_radius,) * 2])
-            energy = sum(squares[..., i : i + channels] for i in range(2 * self.depth_radius + 1))
-            x = x / keras.ops.power(self.bias + self.alpha * energy, self.beta)
-        return keras.ops.cast(x, inputs.dtype)
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """Return `input_shape`."""
-        return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the constructor."""
-        names = ("depth_radius", "bias", "alpha", "beta")
-        return super().get_config() | {name: getattr(self, name) for name in names}
 
 
 def to_stock(model: keras.Model) -> keras.Model:
@@ -200,20 +109,9 @@ class Style:
         """Apply the activation to `x`."""
         return activation(self.activation, name, rank=len(x.shape))(x)
 
-
-def pool(
-    x: Any, kind: str, size: int, stride: int = 1, padding: str = "same", *, name: str | None = None
-) -> Any:
-    """Pool `x` over windows of side `size`; `kind` is "max" or "average".
-
-    Raises:
-        ValueError: If `kind` is neither.
-    """
-    if kind == "max":
-        return keras.layers.MaxPooling2D(size, stride, padding, name=name)(x)
-    if kind == "average":
-        return keras.layers.AveragePooling2D(size, stride, padding, name=name)(x)
-    raise ValueError(f"pooling must be max or average, not '{kind}'.")
+    def dense(self, x: Any, units: int, *, name: str) -> Any:
+        """Connect every one of `units` to every feature of `x`, float (batch, features)."""
+        return keras.layers.Dense(units, kernel_initializer=self.initializer, name=name)(x)
 
 
 def pad(x: Any, pixels: int, name: str) -> Any:
@@ -222,7 +120,7 @@ def pad(x: Any, pixels: int, name: str) -> Any:
 
 
 def activation(kind: str, name: str | None = None, rank: int = 4) -> keras.layers.Layer:
-    """Return the layer of the activation `kind` for tensors with `rank` axes.
+    """Return the layer of the activation `kind` for tensors with `rank` axes, the batch's included.
 
     Raises:
         ValueError: If Keras knows no activation of that name.
@@ -234,6 +132,64 @@ def activation(kind: str, name: str | None = None, rank: int = 4) -> keras.layer
     if kind == "relu":
         return keras.layers.ReLU(name=name)
     return keras.layers.Activation(kind, name=name)
+
+
+def pool(
+    x: Any, kind: str, size: int, stride: int | None = None, padding: str = "valid", *, name: str
+) -> Any:
+    """Pool windows of side `size` of `x`; `kind` is "max" or "average".
+
+    Raises:
+        ValueError: If `kind` is neither.
+    """
+    if kind not in ("max", "average"):
+        raise ValueError(f"pooling must be max or average, not '{kind}'.")
+    pooling = keras.layers.MaxPooling2D if kind == "max" else keras.layers.AveragePooling2D
+    return pooling(size, strides=stride, padding=padding, name=name)(x)
+
+
+def flatten(x: Any) -> Any:
+    """Put all values of `x`, float (batch, height, width, channels), in one row.
+
+    Raises:
+        ValueError: If height or width is open: a fully connected layer needs a number of inputs.
+    """
+    if None in x.shape[1:]:
+        raise ValueError(
+            "This network has fully connected layers on its feature map and needs a fixed height and "
+            "width in input_shape."
+        )
+    return keras.layers.Flatten(name="flatten")(x)
+
+
+def dropout(x: Any, rate: float, *, name: str) -> Any:
+    """Drop a share `rate` of the features of `x` in training; at rate 0 there is no layer."""
+    return keras.layers.Dropout(rate, name=name)(x) if rate else x
+
+
+def check_hidden(hidden: Sequence[int]) -> None:
+    """Raise a ValueError if `hidden` is no sequence of positive numbers of units."""
+    if not isinstance(hidden, Sequence) or not all(isinstance(n, int) and n > 0 for n in hidden):
+        raise ValueError(f"hidden must be a tuple of units a layer, e.g. (300, 100), not {hidden!r}.")
+
+
+def hidden_layers(
+    x: Any, hidden: Sequence[int], *, prefix: str, style: Style, dropout_rate: float
+) -> Any:
+    """Connect fully connected layers of `hidden` units, called `prefix` and a number, behind `x`.
+
+    There is dropout between them; that behind the last is the classifier's.
+
+    Raises:
+        ValueError: If `hidden` is no sequence of positive numbers.
+    """
+    check_hidden(hidden)
+    for i, units in enumerate(hidden, start=1):
+        if i > 1:
+            x = dropout(x, dropout_rate, name=f"{prefix}{i - 1}_dropout")
+        x = style.dense(x, units, name=f"{prefix}{i}")
+        x = style.act(x, f"{prefix}{i}_act")
+    return x
 
 
 def classifier(x: Any, num_classes: int, *, dropout: float = 0.0, initializer="glorot_uniform") -> Any:

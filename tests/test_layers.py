@@ -105,43 +105,6 @@ def test_scaling_unit_none_and_wrong():
         scale(image, "tff")
 
 
-def lrn_by_hand(x, depth_radius, bias, alpha, beta):
-    """Section 3.3 of Krizhevsky et al., channel by channel."""
-    outputs = np.empty_like(x)
-    for channel in range(x.shape[-1]):
-        near = x[..., max(0, channel - depth_radius) : channel + depth_radius + 1]
-        outputs[..., channel] = x[..., channel] / (bias + alpha * (near**2).sum(-1)) ** beta
-    return outputs
-
-
-@pytest.mark.parametrize("backend", ["tensorflow", "another"])
-@pytest.mark.parametrize("constants", [(2, 2.0, 1e-4, 0.75), (1, 1.0, 0.5, 0.5), (9, 2.0, 0.1, 0.75)])
-def test_local_response_normalization_by_hand(backend, constants, monkeypatch):
-    monkeypatch.setattr(keras.backend, "backend", lambda: backend)
-    x = np.random.default_rng(0).normal(0, 3, (2, 4, 5, 7))
-    layer = layers.LocalResponseNormalization(*constants)
-    np.testing.assert_allclose(layer(x.astype("float32")), lrn_by_hand(x, *constants), rtol=1e-5)
-
-
-def test_local_response_normalization_saves_and_loads(tmp_path):
-    image = keras.Input((4, 4, 6))
-    model = keras.Model(image, layers.LocalResponseNormalization(3, 1.0, alpha=0.5, beta=0.5)(image))
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert loaded.layers[1].get_config() == model.layers[1].get_config()
-    x = np.random.default_rng(0).normal(0, 3, (2, 4, 4, 6)).astype("float32")
-    np.testing.assert_array_equal(loaded(x), model(x))
-
-
-def test_local_response_normalization_in_half_precision():
-    """300 squared is beyond float16: the energy is added up in float32."""
-    layer = layers.LocalResponseNormalization(2, 1.0, 1e-4, 0.75, dtype="mixed_float16")
-    output = layer(np.full((1, 1, 1, 5), 300.0, "float32"))
-    assert output.dtype == "float16"
-    expected = lrn_by_hand(np.full((1, 1, 1, 5), 300.0), 2, 1.0, 1e-4, 0.75)
-    np.testing.assert_allclose(output, expected, rtol=2e-3)
-
-
 def test_prelu_behind_a_dense_layer():
     """One slope a feature: there are no rows and columns to share it over."""
     model = cnn_keras.build("lenet5", (32, 32, 1), 10, activation="prelu")

@@ -13,6 +13,7 @@ from cnn_keras import analysis
 NAMES = cnn_keras.names()
 # more than a few seconds to build several times; the rest of their families is tested in every run
 SLOW = (
+    *("vgg11", "vgg13", "vgg13_bn", "vgg16_c", "vgg16_c_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn"),
     "inception_v4",
     *("resnet34", "resnet50", "resnet101", "resnet152", "resnet101_v2", "resnet152_v2"),
     *("resnet32", "resnet44", "resnet56", "resnet110"),

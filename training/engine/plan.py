@@ -120,6 +120,10 @@ def build_network(settings: Fit, choices: Choices, data: Data) -> keras.Model:
     shape = (choices.image_size, choices.image_size, choices.channels)
     try:
         network = cnn_keras.build(settings.arch, shape, len(data.class_names), **settings.knobs)
+        if len(network.outputs) > 1:
+            raise ValueError(
+                "--knob aux=True: auxiliary classifiers cannot be trained by this command yet."
+            )
         if settings.weights is None:
             return network
         if settings.weights == "imagenet":
