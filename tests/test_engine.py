@@ -289,16 +289,25 @@ def test_weights_of_another_network_are_refused_with_both_sides(cli, digits_run,
 def test_an_interrupted_fit_leaves_a_usable_run(cli, tmp_path, which):
     words = ("--arch", "lenet5", "--epochs", "1000", "--out", str(tmp_path), "--name", "run")
     process = subprocess.Popen(
-        [sys.executable, "-m", "training.fit", *words], text=True, stderr=subprocess.PIPE
+        [sys.executable, "-m", "training.fit", *words],
+        text=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        # a shell lets its background jobs ignore Ctrl-C, and so their children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    history = tmp_path / "run" / "history.csv"
-    deadline = time.monotonic() + 120
-    while not (history.is_file() and len(history.read_text().splitlines()) > 3):
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    process.send_signal(which)
-    _, errors = process.communicate(timeout=60)
+    try:
+        history = tmp_path / "run" / "history.csv"
+        deadline = time.monotonic() + 120
+        while not (history.is_file() and len(history.read_text().splitlines()) > 3):
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        process.send_signal(which)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     with history.open() as file:

@@ -120,6 +120,14 @@ def test_exit_status(error, status, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_a_missing_package_is_named(capsys):
+    def work(_):
+        import no_such_package  # noqa: F401
+
+    assert command.run(settings.Fit, work, []) == 1
+    assert "'no_such_package' is not installed" in capsys.readouterr().err
+
+
 def test_debug_shows_tracebacks(capsys):
     def work(_):
         raise RuntimeError("deep")

@@ -60,6 +60,14 @@ def run(
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except ModuleNotFoundError as error:
+        if debug:
+            traceback.print_exception(error)
+        print(
+            f"error: the package '{error.name}' is not installed: pip install -r requirements.txt",
+            file=sys.stderr,
+        )
+        return FAILED
     except Exception as error:
         _complain(error, debug)
         return FAILED
