@@ -29,8 +29,7 @@ def to_stock(model: keras.Model) -> keras.Model:
 
     copy = keras.models.clone_model(model, clone_function=clone)
     copy.set_weights(model.get_weights())
-    # a model of its own: the clone of a compiled model has an optimizer, which would be saved too
-    return keras.Model(copy.inputs, copy.outputs, name=model.name)
+    return copy
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -234,7 +234,13 @@ def test_inception_v3_equals_keras_applications(size, randomise, relative_differ
 
 
 @pytest.mark.parametrize(
-    ("suffix", "aux"), [(".weights.h5", False), (".weights.h5", True), (".h5", False), (".keras", False)]
+    ("suffix", "aux"),
+    [
+        (".weights.h5", False),
+        pytest.param(".weights.h5", True, marks=pytest.mark.slow),
+        pytest.param(".h5", False, marks=pytest.mark.slow),
+        pytest.param(".keras", False, marks=pytest.mark.slow),
+    ],
 )
 def test_weights_of_keras_applications(tmp_path, suffix, aux, randomise, relative_difference):
     """Its files name the layers conv2d_94 and batch_normalization_94, counted from anywhere."""

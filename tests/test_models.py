@@ -14,7 +14,7 @@ NAMES = cnn_keras.names()
 # more than a few seconds to build several times; the rest of their families is tested in every run
 SLOW = (
     *("vgg11", "vgg13", "vgg13_bn", "vgg16_c", "vgg16_c_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn"),
-    "inception_v4",
+    *("inception_v2", "inception_v3", "inception_v4", "resnet50_v2", "densenet121", "vgg11_bn"),
     *("resnet34", "resnet50", "resnet101", "resnet152", "resnet101_v2", "resnet152_v2"),
     *("resnet32", "resnet44", "resnet56", "resnet110"),
     *("densenet169", "densenet201", "densenet161", "densenet100_bc_k12", "densenet190_bc_k40"),

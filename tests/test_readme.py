@@ -26,7 +26,9 @@ def test_the_shipped_run_predicts(cli):
     run = ROOT / "saved_models" / "lenet5-digits"
     assert sum(f.stat().st_size for f in run.rglob("*") if f.is_file()) < 2_000_000
     line = next(
-        line for line in README.splitlines() if line.startswith("python -m training.predict saved_")
+        line
+        for line in README.splitlines()
+        if line.startswith("python -m training.predict saved_models/lenet5")
     )
     for engine in ("tflite", "saved_model", "keras"):
         process = cli(*line.split()[2:], "--engine", engine)

@@ -69,7 +69,7 @@ def fit(settings: Fit) -> int:
 
     # --- report -----------------------------------------------------------------------------------
     network.load_weights(run.weights)
-    regime.save_keras(run, model)
+    regime.save_keras(run, network, choices.scaling)
     judged = judge(model, data)
     metrics = {part: {k: m[k] for k in ("top1", "top5", "loss", "n")} for part, (m, _) in judged.items()}
     written = card(metrics=metrics, best_epoch=best.best_epoch)

@@ -3,6 +3,7 @@
 import keras
 
 from cnn_keras.layers import to_stock
+from cnn_keras.preprocessing import assemble
 from training.data.pipeline import evaluation_batches, training_batches
 from training.data.prepare import Data
 from training.engine import transfer
@@ -97,7 +98,8 @@ def validate(model: keras.Model, data: Data, batch_size: int) -> tuple[float, fl
     return found["accuracy"], found["loss"]
 
 
-def save_keras(run: Run, model: keras.Model) -> None:
-    """Write the network as a plain Keras file that opens without this package."""
+def save_keras(run: Run, network: keras.Model, scaling: str) -> None:
+    """Write the network as a plain Keras file that opens without this package, raw pixels to logits."""
+    model = assemble(network, scaling)  # a new one: the one that was trained would save its optimizer
     with replaced(run.keras) as path:
         to_stock(model).save(path)
