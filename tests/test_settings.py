@@ -104,7 +104,7 @@ def test_settings_become_plain_values():
     ("error", "status"),
     [
         (command.InputError("x"), 2),
-        (ValueError("x"), 2),
+        (ValueError("x"), 1),
         (command.GateError("x"), 3),
         (KeyboardInterrupt(), 130),
         (RuntimeError("x"), 1),

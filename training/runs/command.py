@@ -47,8 +47,7 @@ def run(
             config=(tyro.conf.FlagCreatePairsOff,),
         )
         return work(settings) or DONE
-    except (InputError, ValueError, FileNotFoundError) as error:
-        # a ValueError may also be our mistake: --debug tells
+    except InputError as error:
         _complain(error, debug)
         return WRONG_INPUT
     except GateError as error:
@@ -77,7 +76,7 @@ def _complain(error: Exception, debug: bool) -> None:
     if debug:
         traceback.print_exception(error)
     text = str(error) or type(error).__name__
-    if not isinstance(error, InputError | GateError | ValueError | FileNotFoundError):
+    if not isinstance(error, InputError | GateError):
         text = f"{type(error).__name__}: {text}\n(--debug shows where)"
     print(f"error: {text}", file=sys.stderr)
 
