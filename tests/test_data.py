@@ -134,6 +134,13 @@ def test_fewer_than_two_classes_are_refused(tmp_path):
         open_source(str(tmp_path))
 
 
+def test_val_and_test_without_train_are_refused(tmp_path):
+    for part in ("val", "test"):
+        draw(tmp_path / part / "red")
+    with pytest.raises(InputError, match="no train/"):
+        open_source(str(tmp_path))
+
+
 def test_train_beside_classes_is_refused(pictures):
     draw(pictures / "train" / "x")
     with pytest.raises(InputError, match="train/ but also other folders"):

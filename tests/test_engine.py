@@ -251,6 +251,20 @@ def test_same_seed_same_bytes(cli, tmp_path):
     assert metrics[0] == metrics[1]
 
 
+def test_a_diverged_fit_is_a_failure_that_says_what_to_try(cli, tmp_path):
+    words = ("--arch", "lenet5", "--epochs", 1, "--lr", 1e30, "--out", tmp_path, "--name", "run")
+    process = cli("training.fit", *words)
+    assert process.returncode == 1
+    assert "try a lower --lr" in process.stderr
+
+
+def test_mobilenets_suit_phones_whatever_their_width():
+    wide = cnn_keras.build("mobilenet_v2", (32, 32, 3), 1000, alpha=1.4)
+    assert plan.suits_phones("mobilenet_v2", wide)
+    assert plan.suits_phones("lenet5", cnn_keras.build("lenet5", num_classes=3))
+    assert not plan.suits_phones("resnet18", cnn_keras.build("resnet18", (32, 32, 3), 10))
+
+
 def test_other_weights_then_new_classes(cli, drawn_fit, digits_run, tmp_path):
     """Fine-tune a network of three classes on ten: the head is new, the rest is not."""
     words = ("--weights", drawn_fit[1] / "model.weights.h5", "--alpha", 0.35, "--image-size", 32)

@@ -67,6 +67,9 @@ def fit(settings: Fit) -> int:
     except KeyboardInterrupt:
         return _interrupted(run, best, card)
 
+    if best.best is None:
+        raise RuntimeError("the loss became infinite or NaN in the first epoch; try a lower --lr")
+
     # --- report -----------------------------------------------------------------------------------
     network.load_weights(run.weights)
     regime.save_keras(run, network, choices.scaling)
@@ -81,7 +84,7 @@ def fit(settings: Fit) -> int:
         from training.phone.export import export_run
         from training.phone.summary import summarise
 
-        tflite = settings.export == "all" or plan.is_small(network)
+        tflite = settings.export == "all" or plan.suits_phones(settings.arch, network)
         failed = export_run(run, written, model, data, tflite=tflite)
         log.info("\n%s", summarise(run.export))
     plan.conclude(run.path, judged, best.best_epoch)

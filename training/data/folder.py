@@ -46,6 +46,8 @@ def folder_source(folder: Path, seed: int) -> Source:
             f"--data {folder} has train/ but also other folders ({others}). Expected either one "
             "sub-folder a class, or only train/, val/ and test/."
         )
+    if given and len(given) == len(children):
+        raise InputError(f"--data {folder} has {', '.join(p.name for p in children)} but no train/.")
     return _one_folder(folder, children, seed)
 
 

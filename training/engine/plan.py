@@ -136,9 +136,9 @@ def build_network(settings: Fit, choices: Choices, data: Data) -> keras.Model:
         raise InputError(str(error)) from error
 
 
-def is_small(network: keras.Model) -> bool:
-    """Tell whether a network suits a phone: under 20 MB of float32 weights."""
-    return 4 * network.count_params() < SMALL_BYTES
+def suits_phones(arch: str, network: keras.Model) -> bool:
+    """Tell whether a network suits a phone: a MobileNet, or under 20 MB of float32 weights."""
+    return "mobilenet" in cnn_keras.get(arch).family or 4 * network.count_params() < SMALL_BYTES
 
 
 def announce(

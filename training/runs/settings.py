@@ -84,7 +84,8 @@ class Fit:
     on_bad_image: Literal["skip", "fail"] = "skip"
     """Leave broken pictures out and list them in the run, or stop at the first."""
     export: Literal["auto", "all", "none"] = "auto"
-    """After training: auto exports a SavedModel and, for networks under 20 MB, TFLite files."""
+    """After training: auto exports a SavedModel and, for MobileNets and networks
+    under 20 MB, TFLite files."""
     debug: Debug = False
 
     def __post_init__(self):
