@@ -146,26 +146,86 @@ def test_resize_by_hand():
 SIZES = [(37, 23), (23, 37), (500, 100), (100, 500), (240, 180), (224, 224), (8, 8), (1, 1), (301, 299)]
 
 
+def colour_key(height, width):
+    """A palette picture with one entry wholly and one half transparent."""
+    data = io.BytesIO()
+    noise("P", height, width).save(data, "PNG", transparency=bytes([0, 128, *[255] * 14]))
+    return data.getvalue()
+
+
+def animation(mode, height, width):
+    frames = [noise(mode, height, width, seed) for seed in range(3)]
+    options = {"save_all": True, "append_images": frames[1:], "lossless": True, "exact": True}
+    return encoded(frames[0], "WEBP", **options)
+
+
+def sixteen_bits(height, width):
+    values = np.random.default_rng(0).integers(0, 2**16, (height, width), np.uint16)
+    return encoded(Image.fromarray(values), "PNG")
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("image_size", "channels"), [(224, 3), (32, 1), (96, 3)])
 def test_the_graph_is_equal_to_the_bit(size, image_size, channels):
     height, width = size
     picture = tf.function(lambda data: graph.picture(data, image_size, channels))
-    for kind, mode, options in [
-        ("JPEG", "RGB", {}),
-        ("JPEG", "L", {}),
-        ("PNG", "RGB", {}),
-        ("PNG", "RGBA", {}),
-        ("PNG", "LA", {}),
-        ("PNG", "P", {}),
-        ("BMP", "RGB", {}),
-        ("GIF", "P", {}),
-        ("WEBP", "RGB", {"lossless": True}),
-        ("WEBP", "RGBA", {"lossless": True, "exact": True}),
-    ]:
-        data = encoded(noise(mode, height, width), kind, **options)
+    files = {
+        f"{kind} {mode} {options}": encoded(noise(mode, height, width), kind, **options)
+        for kind, mode, options in [
+            ("JPEG", "RGB", {}),
+            ("JPEG", "RGB", {"progressive": True}),
+            ("JPEG", "L", {}),
+            ("JPEG", "CMYK", {}),
+            ("PNG", "RGB", {}),
+            ("PNG", "RGBA", {}),
+            ("PNG", "LA", {}),
+            ("PNG", "L", {}),
+            ("PNG", "1", {}),
+            ("PNG", "P", {}),
+            ("BMP", "RGB", {}),
+            ("GIF", "P", {}),
+            ("WEBP", "RGB", {}),
+            ("WEBP", "RGBA", {}),
+            ("WEBP", "RGB", {"lossless": True}),
+            ("WEBP", "RGBA", {"lossless": True, "exact": True}),
+        ]
+    }
+    files |= {
+        "PNG, 16 bits": sixteen_bits(height, width),
+        "PNG, transparent palette": colour_key(height, width),
+        "WEBP, animated": animation("RGB", height, width),
+        "WEBP, animated, transparent": animation("RGBA", height, width),
+    }
+    for name, data in files.items():
         expected = decode.read(data, image_size, channels)
-        np.testing.assert_array_equal(picture(tf.constant(data)), expected, f"{kind} {mode}")
+        np.testing.assert_array_equal(picture(tf.constant(data)), expected, name)
+
+
+@pytest.mark.parametrize("orientation", range(10))
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_graph_turns_a_jpeg_upright(orientation, order):
+    """Other segments and tags may come first; 0 and 9 mean nothing."""
+    exif = Image.Exif()
+    exif.endian = order
+    exif[0x010F] = "a maker"
+    exif[0x0112] = orientation
+    assert exif.tobytes()[6:8] == {"<": b"II", ">": b"MM"}[order]
+    comment = b"\xff\xfe\x00\x0ca comment!"
+    data = encoded(noise(), "JPEG", exif=exif)
+    for file in (data, data[:2] + comment + data[2:]):
+        np.testing.assert_array_equal(graph.picture(tf.constant(file), 32, 3), decode.read(file, 32, 3))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_graph_reads_past_broken_exif(seed):
+    """Random bytes where the tags were: the picture is as it is stored, or turned; nothing fails."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = bytearray(encoded(noise(), "JPEG", exif=exif))
+    start = data.index(b"Exif\0\0") + 6
+    rng = np.random.default_rng(seed)
+    data[start : start + 26] = rng.integers(0, 256, 26, np.uint8).tobytes()
+    assert graph.picture(tf.constant(bytes(data)), 32, 3).shape == (32, 32, 3)
 
 
 def test_the_graph_on_a_smooth_jpeg():

@@ -15,7 +15,7 @@ from PIL import Image, ImageFile
 CONTRACT = {
     "decode": "first frame, as RGB; transparent pixels over white; of 16 bits the high 8",
     "exif": "the orientation tag is applied",
-    "serve_jpeg": "the same, but for the orientation tag, GIF and colour-key transparency, palette BMP",
+    "serve_jpeg": "the same, but for orientation outside JPEG, transparency in GIF, palette BMP",
     "grey": "where the network takes one channel: (19595 R + 38470 G + 7471 B + 32768) >> 16",
     "resize": "stretch to the square",
     "interpolation": "bilinear, antialiased (a triangle filter as wide as the reduction), half-pixel "

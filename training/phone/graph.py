@@ -1,12 +1,16 @@
 """The card's preprocessing as a TensorFlow graph, for the SavedModel's `serve_jpeg` signature.
 
 The meaning is that of `training.data.decode`, to the bit for the resize: Pillow's bilinear filter in its
-own integer arithmetic. The orientation tag is not applied: TensorFlow cannot read EXIF.
+own integer arithmetic. What TensorFlow's decoders cannot do is listed in `decode.CONTRACT`.
 """
 
 import tensorflow as tf
 
+from training.phone import exif
+
 _BITS = 22  # Pillow's fixed point: weights are multiples of 2^-22
+_BYTES = [bytes([value]) for value in range(256)]
+_VP8X_ALPHA, _VP8X_ANIMATION, _VP8L_ALPHA = 0x10, 0x02, 0x10  # WebP container specification
 
 
 def picture(encoded: tf.Tensor, image_size: int, channels: int) -> tf.Tensor:
@@ -30,14 +34,14 @@ def picture(encoded: tf.Tensor, image_size: int, channels: int) -> tf.Tensor:
 
 
 def _decode(encoded: tf.Tensor) -> tf.Tensor:
-    """Return uint8 (height, width, 3)."""
+    """Return uint8 (height, width, 3), upright."""
     is_jpeg = tf.strings.substr(encoded, 0, 3) == b"\xff\xd8\xff"
     is_png = tf.strings.substr(encoded, 0, 4) == b"\x89PNG"
     is_webp = tf.strings.substr(encoded, 8, 4) == b"WEBP"
     options = {
-        "jpeg": lambda: tf.io.decode_jpeg(encoded, 3, dct_method="INTEGER_ACCURATE"),
+        "jpeg": lambda: _decode_jpeg(encoded),
         "png": lambda: _as_rgb(tf.io.decode_png(encoded, 0)),
-        "webp": lambda: _as_rgb(tf.io.decode_webp(encoded, 0)[0]),
+        "webp": lambda: _decode_webp(encoded),
         "other": lambda: tf.io.decode_image(encoded, 3, expand_animations=False),
     }
     shaped = {
@@ -49,6 +53,36 @@ def _decode(encoded: tf.Tensor) -> tf.Tensor:
         default=shaped["other"],
         exclusive=True,
     )
+
+
+def _decode_jpeg(encoded: tf.Tensor) -> tf.Tensor:
+    stored = tf.io.decode_jpeg(encoded, 3, dct_method="INTEGER_ACCURATE")
+    return exif.upright(stored, exif.orientation(encoded))
+
+
+def _decode_webp(encoded: tf.Tensor) -> tf.Tensor:
+    """Return the first frame.
+
+    TensorFlow must be told whether there is opacity: left to find out, it writes past its buffer on an
+    animation without (TensorFlow 2.21). Such an animation is decoded as one with opacity.
+    """
+    kind = tf.strings.substr(encoded, 12, 4)
+    flags = tf.cast(tf.io.decode_raw(tf.strings.substr(encoded, 20, 5), tf.uint8), tf.int32)
+    extended = kind == b"VP8X"
+    animated = extended & (tf.bitwise.bitwise_and(flags[0], _VP8X_ANIMATION) > 0)
+    clear = extended & (tf.bitwise.bitwise_and(flags[0], _VP8X_ALPHA) > 0)
+    clear |= (kind == b"VP8L") & (tf.bitwise.bitwise_and(flags[4], _VP8L_ALPHA) > 0)
+    flag = tf.gather(_BYTES, tf.bitwise.bitwise_or(flags[0], _VP8X_ALPHA))
+    with_flag = tf.strings.join([tf.strings.substr(encoded, 0, 20), flag, _rest(encoded, 21)])
+    return tf.cond(
+        animated | clear,
+        lambda: _as_rgb(tf.io.decode_webp(tf.where(animated, with_flag, encoded), 4)[0]),
+        lambda: tf.io.decode_webp(encoded, 3)[0],
+    )
+
+
+def _rest(encoded: tf.Tensor, start: int) -> tf.Tensor:
+    return tf.strings.substr(encoded, start, tf.strings.length(encoded) - start)
 
 
 def _as_rgb(image: tf.Tensor) -> tf.Tensor:
