@@ -106,13 +106,19 @@ class Variant:
         return MappingProxyType(knobs | dict(self.knobs))
 
     def check_knobs(self, knobs: Mapping[str, Any]) -> None:
-        """Raise a ValueError that names the switches there are if one of `knobs` is unknown."""
-        for knob in knobs:
+        """Raise a ValueError if one of `knobs` is unknown or of another kind than the builder's."""
+        for knob, value in knobs.items():
             if knob not in self.available_knobs:
                 raise ValueError(
                     f"{self.name} has no switch '{knob}'.{_did_you_mean(knob, self.available_knobs)} "
                     f"It has: {', '.join(self.available_knobs)}."
                 )
+            usual = self.available_knobs[knob]
+            for kind, what in ((bool, "True or False"), (int | float, "a number"), (str, "a word")):
+                if isinstance(usual, kind):
+                    if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
+                        raise ValueError(f"{self.name}: {knob} must be {what}, not {value!r}.")
+                    break
 
     def check_size(self, height: int | None, width: int | None) -> None:
         """Raise a ValueError that names the minimum if a side in pixels is too small."""

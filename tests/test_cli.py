@@ -1,11 +1,14 @@
 """The commands, one after the other, as a user types them."""
 
+import contextlib
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -106,6 +109,94 @@ def test_the_keras_file_opens_without_this_package(digits_run, cli, tmp_path):
     np.testing.assert_allclose(
         model(np.load(tmp_path / "x.npy")), np.load(tmp_path / "y.npy"), atol=1e-5
     )
+
+
+def test_the_bar_shows_images_a_second_and_the_time_left(tmp_path):
+    """On a terminal."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    master, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 40, 120, 0, 0))
+    words = ("--arch", "linear", "--epochs", "3", "--export", "none", "--out", str(tmp_path))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training.fit", *words],
+        stdout=terminal,
+        stderr=terminal,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end, on Linux
+        while piece := os.read(master, 1024):
+            shown += piece
+    os.close(master)
+    assert process.wait() == 0
+    assert re.search(rb"epoch 3/3: .*k? images/s", shown), shown[-2000:]
+    assert re.search(rb"\[\d\d:\d\d<\d\d:\d\d, ", shown)  # elapsed < left
+
+
+def test_export_again_gives_the_same(digits_run, cli, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(digits_run, copy)
+    before = json.loads((copy / "export" / "export.json").read_text())
+    shutil.rmtree(copy / "export")
+    process = cli("training.export", copy)
+    assert process.returncode == 0, process.stderr
+    after = json.loads((copy / "export" / "export.json").read_text())
+    assert {k: v["top1_agreement"] for k, v in after.items()} == {
+        k: v["top1_agreement"] for k, v in before.items()
+    }
+    for name in after:
+        assert name in process.stdout
+
+
+def test_export_all_and_no_fine_tuning_of_the_head_alone(digits_run, cli, tmp_path):
+    """`--export all` writes TFLite files for any network; `--freeze none` trains all at once."""
+    words = ("--arch", "lenet5", "--weights", digits_run / "model.weights.h5", "--freeze", "none")
+    more = ("--epochs", 1, "--export", "all", "--out", tmp_path, "--name", "run")
+    process = cli("training.fit", *words, *more)
+    assert process.returncode in (0, 3), process.stderr
+    assert "head" not in process.stdout
+    assert (tmp_path / "run" / "export" / "model_int8.tflite").is_file()
+
+
+def test_a_broken_picture_can_stop_the_fit(drawn_pictures, cli, tmp_path):
+    words = ("--data", drawn_pictures, "--arch", "linear", "--on-bad-image", "fail", "--out", tmp_path)
+    process = cli("training.fit", *words)
+    assert process.returncode == 2
+    assert "broken.jpg" in process.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_typing_error_costs_no_time():
+    """A mistyped network is answered without TensorFlow."""
+    code = (
+        "import sys\nfrom training import fit\n"
+        "assert fit.main(['--arch', 'mobilnet_v2']) == 2\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    assert "Did you mean mobilenet_v2" in answer.stderr
+
+
+def test_a_relative_folder_is_found_from_anywhere(drawn_pictures, tmp_path):
+    """The card says where the pictures are, whatever folder the next command is typed in."""
+    (tmp_path / "pics").symlink_to(drawn_pictures)
+    words = ("--arch", "linear", "--epochs", "1", "--export", "none", "--data", "pics", "--name", "run")
+    root = str(Path(__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": root}
+    fit = [sys.executable, "-m", "training.fit", *words]
+    subprocess.run(fit, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    run = tmp_path / "saved_models" / "run"
+    card = json.loads((run / "card.json").read_text())
+    assert card["data"]["source"] == str(tmp_path / "pics")
+    assert card["command"] == "python -m training.fit " + " ".join(words)
+    evaluate = [sys.executable, "-m", "training.evaluate", str(run)]
+    subprocess.run(evaluate, cwd=root, check=True, capture_output=True)
 
 
 def test_evaluate_again_gives_the_same(digits_run, cli):

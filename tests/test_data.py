@@ -143,7 +143,7 @@ def test_val_and_test_without_train_are_refused(tmp_path):
 
 def test_train_beside_classes_is_refused(pictures):
     draw(pictures / "train" / "x")
-    with pytest.raises(InputError, match="train/ but also other folders"):
+    with pytest.raises(InputError, match="train/ but also blue, green, red"):
         open_source(str(pictures))
 
 
@@ -203,6 +203,58 @@ def test_open_as_test_takes_all_and_aligns(pictures):
     assert any("'green' is not one of the network's" in notice for notice in source.notices)
     with pytest.raises(InputError, match="none of the network's classes"):
         open_as_test(str(pictures), None, ("x", "y"))
+
+
+def test_open_as_test_holds_nothing_out(tmp_path):
+    """One class with one picture is enough to judge a network on."""
+    draw(tmp_path / "red")
+    source = open_as_test(str(tmp_path), None, ("blue", "red"))
+    assert source.splits["test"].labels.tolist() == [1]
+
+
+def test_open_as_test_takes_test_of_split_pictures(tmp_path):
+    for part, count in (("train", 4), ("val", 3), ("test", 2)):
+        for colour in COLOURS:
+            for i in range(count):
+                draw(tmp_path / part / colour, f"{i}.png", colour)
+    assert len(open_as_test(str(tmp_path), None, tuple(COLOURS)).splits["test"]) == 6
+    for file in (tmp_path / "test").rglob("*.png"):
+        file.unlink()
+    with pytest.raises(InputError, match="has no pictures"):
+        open_as_test(str(tmp_path), None, tuple(COLOURS))
+
+
+def test_a_link_to_a_folder_above_adds_no_pictures(pictures):
+    (pictures / "red" / "again").symlink_to(pictures / "red")
+    counts = {n: len(e) for n, e in open_source(str(pictures)).splits.items()}
+    assert counts == {"train": 42, "val": 9, "test": 9}
+
+
+def test_loose_pictures_are_mentioned(pictures):
+    draw(pictures, "loose.png")
+    assert any("in no class folder, e.g. 'loose.png'" in n for n in open_source(str(pictures)).notices)
+
+
+def test_two_folders_for_one_split_are_refused(pictures, tmp_path):
+    (tmp_path / "set").mkdir()
+    pictures.rename(tmp_path / "set" / "train")
+    for part in ("val", "validation"):
+        draw(tmp_path / "set" / part / "red")
+    with pytest.raises(InputError, match="both val/ and validation/"):
+        open_source(str(tmp_path / "set"))
+
+
+def test_moved_pictures_are_asked_for(pictures):
+    about = {"source": str(pictures), "data_dir": None, "seed": 0}
+    card = {"data": about, "class_names": ["blue", "green", "red"]}
+    before = open_again(card)
+    moved = pictures.rename(pictures.with_name("moved"))
+    with pytest.raises(InputError, match="Say with --data where they are"):
+        open_again(card)
+    again = open_again(card, str(moved))
+    assert [e.labels.tolist() for e in again.splits.values()] == [
+        e.labels.tolist() for e in before.splits.values()
+    ]
 
 
 def test_open_again_gives_the_same_split(pictures):

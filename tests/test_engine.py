@@ -112,7 +112,8 @@ def test_the_head_is_as_good_as_a_logistic_regression():
         part: (split.pixels.reshape(-1, 64).astype("float32") / 255 * 6, split.labels)
         for part, split in data.splits.items()
     }
-    kernel, bias = transfer.fit_linear(found["train"], found["val"], 10)
+    (kernel, bias), rows = transfer.fit_linear(found["train"], found["val"], 10)
+    assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
     x, y = found["test"]
     ours = ((x @ kernel + bias).argmax(1) == y).mean()
     theirs = LogisticRegression(max_iter=1000).fit(*found["train"]).score(x, y)
@@ -279,6 +280,10 @@ def test_other_weights_then_new_classes(cli, drawn_fit, digits_run, tmp_path):
     frozen = ("--freeze", "backbone", "--export", "none", "--out", tmp_path, "--name", "frozen")
     process = cli("training.fit", *words, *frozen)
     assert process.returncode == 0, process.stderr
+    with (tmp_path / "frozen" / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[-1]["val_loss"]) < float(rows[0]["val_loss"])
+    assert (tmp_path / "frozen" / "plots" / "curves.png").is_file()
     from cnn_keras.weights import read
 
     source, target = (

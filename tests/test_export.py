@@ -12,9 +12,14 @@ from cnn_keras.preprocessing import assemble
 from training.data.prepare import prepare
 from training.data.sources import open_source
 from training.phone import export, inspect
+from training.phone.convert import KINDS
 from training.phone.engines import keras_engine, tflite_engine
 from training.runs.folder import Run, open_run
-from training.runs.model import load_model
+from training.runs.model import in_float32, load_model
+
+
+def tflite_files(folder):
+    return {kind: folder / Run(folder).tflite(kind).name for kind in KINDS}
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +135,7 @@ def mobilenet(randomise):
 def test_mobilenet_v2_converts_to_builtin_operators(mobilenet, tmp_path):
     """With weights that carry the signal, float32 equals Keras and int8 is 8-bit throughout."""
     pictures = np.random.default_rng(0).integers(0, 256, (16, 64, 64, 3), np.uint8)
-    export.write_tflite(mobilenet, pictures, tmp_path)
+    export.write_tflite(mobilenet, pictures, tflite_files(tmp_path))
     expected = keras_engine(mobilenet)(pictures)
     assert expected.max() > 0.3, "the comparison would be vacuous"
     found = tflite_engine(tmp_path / "model.tflite")(pictures)
@@ -150,10 +155,10 @@ def test_mixed_precision_is_exported_in_float32(tmp_path, randomise):
         keras.config.set_dtype_policy("float32")
     randomise(network)
     model = assemble(network, "tf")
-    copy = export.in_float32(model)
+    copy = in_float32(model)
     assert all(layer.compute_dtype == "float32" for layer in copy.layers)
     pictures = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
-    export.write_tflite(copy, pictures, tmp_path)
+    export.write_tflite(copy, pictures, tflite_files(tmp_path))
     found = tflite_engine(tmp_path / "model.tflite")(pictures)
     np.testing.assert_allclose(found, keras_engine(copy)(pictures), atol=1e-4)
     np.testing.assert_allclose(found, keras_engine(model)(pictures), atol=0.1)

@@ -1,8 +1,11 @@
 """Flags: quick help, early errors, every one explained."""
 
 import dataclasses
+import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +46,11 @@ def fit_status(*words):
         (["--lr", "nan"], "--lr must be positive"),
         (["--image-size", "8"], "at least 32 x 32"),
         (["--alpha", "-1"], "--alpha must be positive"),
+        (["--knob", "alpha=abc"], "alpha must be a number, not 'abc'"),
+        (["--knob", "bn_momentum=x"], "bn_momentum must be a number"),
+        (["--knob", "residual=1"], "residual must be True or False"),
+        (["--dropout", "x"], "--dropout"),
+        (["--data", __file__], "this is a file"),
         (["--arch", "lenet5", "--alpha", "0.5"], "no switch 'alpha'"),
         (["--knob", "alfa=1"], "Did you mean alpha"),
         (["--knob", "alpha"], "NAME=VALUE"),
@@ -72,9 +80,7 @@ def test_a_wrong_flag_is_an_early_short_error(words, message, capsys):
 
 def test_an_existing_name_is_refused(tmp_path, capsys):
     (tmp_path / "run").mkdir()
-    with pytest.raises(SystemExit) as end:
-        fit_status("--out", str(tmp_path), "--name", "run")
-    assert end.value.code == 2
+    assert fit_status("--out", str(tmp_path), "--name", "run") == 2
     assert "already" in capsys.readouterr().err
 
 
@@ -82,15 +88,74 @@ def test_an_existing_name_is_refused(tmp_path, capsys):
 def test_every_flag_is_explained(kind, capsys):
     with pytest.raises(SystemExit):
         command.run(kind, lambda _: 0, ["--help"])
-    text = capsys.readouterr().out
+    text = re.sub("[─│╭╮╰╯]", " ", capsys.readouterr().out)
     for field in dataclasses.fields(kind):
         name = field.name
-        assert f"--{name.replace('_', '-')}" in text or name.upper() in text or "IMAGE_OR" in text
+        flag = {"run": "RUN", "images": "IMAGE_OR_FOLDER"}.get(name, f"--{name.replace('_', '-')}")
+        explained = re.search(
+            rf"^ *{flag}(?![\w-])(.*?)(?=^ *--|^ *$|\Z)", text, re.MULTILINE | re.DOTALL
+        )
+        assert explained, flag
+        assert len(explained[1].split()) > 2, explained[0]
+
+
+def test_the_flags_of_fit_come_in_groups_the_needed_ones_first(capsys):
+    with pytest.raises(SystemExit):
+        command.run(settings.Fit, lambda _: 0, ["--help"])
+    text = capsys.readouterr().out
+    places = [text.index(word) for word in ("--arch", "--alpha", "--augment", "--freeze", "--export")]
+    groups = ("main", "network", "pictures", "training", "output")
+    titles = [text.index(f"{name} options") for name in groups]
+    assert sorted([*places, *titles]) == [p for pair in zip(titles, places, strict=True) for p in pair]
 
 
 def test_knobs_join_flags_and_knob():
     found = settings.Fit(alpha=0.5, dropout=0.2, knob=("expansion=4",)).knobs
     assert found == {"alpha": 0.5, "dropout": 0.2, "expansion": 4}
+
+
+def test_settings_survive_the_way_through_json(tmp_path):
+    """Every flag of fit, none at its default."""
+    (tmp_path / "w.h5").touch()
+    given = settings.Fit(
+        arch="mobilenet_v1",
+        data=str(tmp_path),
+        weights=str(tmp_path / "w.h5"),
+        image_size=96,
+        epochs=3,
+        batch_size=8,
+        lr=0.1,
+        name="n",
+        out=Path("o"),
+        alpha=0.5,
+        dropout=0.25,
+        knob=("shallow=True",),
+        augment="none",
+        channels=1,
+        preprocessing="unit",
+        data_dir="d",
+        cache="none",
+        on_bad_image="fail",
+        freeze="none",
+        optimizer="sgd",
+        warmup_epochs=0.5,
+        weight_decay=0.1,
+        seed=7,
+        precision="float32",
+        export="all",
+    )
+    default = settings.Fit()
+    values = json.loads(json.dumps(settings.as_json(given)))
+    assert all(values[k] != v for k, v in settings.as_json(default).items()), "one is at its default"
+    words = [w for k, v in values.items() for w in words_of(k, v)]
+    parsed = []
+    assert command.run(settings.Fit, lambda s: parsed.append(s), words) == 0
+    assert parsed == [given]
+
+
+def words_of(name, value):
+    values = value if isinstance(value, list) else [value]
+    return [word for v in values for word in (f"--{name.replace('_', '-')}", str(v))]
 
 
 def test_settings_become_plain_values():

@@ -32,7 +32,7 @@ def evaluate(settings: Evaluate) -> None:
 
     model = load_model(run, card)
     if settings.data is None:
-        source = open_again(card, settings.data_dir)
+        source = open_again(card, data_dir=settings.data_dir)
         folder, title, history = run.path, run.path.name, run.history
     else:
         source = open_as_test(settings.data, settings.data_dir, tuple(card["class_names"]))

@@ -30,7 +30,7 @@ def export(settings: Export) -> None:
     from training.runs.model import load_model
 
     model = load_model(run, card)
-    source = open_again(card)
+    source = open_again(card, settings.data, settings.data_dir)
     data = prepare(source, card["image_size"], card["channels"])
     failed = export_run(
         run, card, model, data, min_agreement=settings.min_agreement, max_images=settings.max_images

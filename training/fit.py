@@ -24,15 +24,21 @@ def fit(settings: Fit) -> int:
     from training.data.prepare import prepare
     from training.data.sources import open_source
     from training.engine import plan, regime, transfer
-    from training.engine.callbacks import BestWeights
+    from training.engine.callbacks import BestWeights, as_csv
     from training.report.evaluation import judge, write_report
     from training.runs import folder
-    from training.runs.files import write_json
+    from training.runs.files import write_json, write_text
+    from training.runs.model import in_float32
     from training.runs.settings import as_json
 
     # --- data -------------------------------------------------------------------------------------
     source = open_source(settings.data, settings.data_dir, settings.seed)
     choices = plan.choose(settings, source)
+
+    # --- network: first, because what is wrong with it shows at once ------------------------------
+    network = plan.build_network(settings, choices, len(source.class_names))
+    model = assemble(network, choices.scaling)
+
     data = prepare(
         source,
         choices.image_size,
@@ -40,11 +46,6 @@ def fit(settings: Fit) -> int:
         cache=settings.cache,
         on_bad_image=settings.on_bad_image,
     )
-
-    # --- network ----------------------------------------------------------------------------------
-    network = plan.build_network(settings, choices, data)
-    model = assemble(network, choices.scaling)
-
     run = folder.create(settings.out, settings.name, settings.arch, source.name)
     write_json(run.settings, as_json(settings) | {"resolved": choices.as_json()})
     plan.announce(settings, choices, data, network, on_device, run)
@@ -59,7 +60,9 @@ def fit(settings: Fit) -> int:
         if choices.train_head:
             log.info("training the head on frozen features")
             splits = data.splits["train"], data.splits["val"]
-            transfer.train_head(network, choices.scaling, *splits, settings.batch_size)
+            rows = transfer.train_head(network, choices.scaling, *splits, settings.batch_size)
+            if not choices.epochs:
+                write_text(run.history, as_csv(rows))
         if choices.epochs:
             regime.train(model, network, data, settings, choices, run, best)
         else:
@@ -73,6 +76,8 @@ def fit(settings: Fit) -> int:
     # --- report -----------------------------------------------------------------------------------
     network.load_weights(run.weights)
     regime.save_keras(run, network, choices.scaling)
+    card(metrics={}, best_epoch=best.best_epoch)  # from here on the run is of use, come what may
+    model = in_float32(model)
     judged = judge(model, data)
     metrics = {part: {k: m[k] for k in ("top1", "top5", "loss", "n")} for part, (m, _) in judged.items()}
     written = card(metrics=metrics, best_epoch=best.best_epoch)

@@ -36,23 +36,58 @@ def folder_source(folder: Path, seed: int) -> Source:
     Raises:
         InputError: If it has fewer than two classes, or two with one name.
     """
-    children = _folders(folder)
-    given = {SPLIT_NAMES[p.name.lower()]: p for p in children if p.name.lower() in SPLIT_NAMES}
-    if "train" in given and len(given) == len(children):
+    given, children = _splits_of(folder), _folders(folder)
+    if "train" in given:
+        others = [p.name for p in children if p not in given.values()]
+        if others:
+            raise InputError(
+                f"--data {folder} has {given['train'].name}/ but also {', '.join(others)}. Expected "
+                "either one sub-folder a class, or only train/, val/ and test/."
+            )
         return _given_splits(folder, given, seed)
-    if given and "train" in given:
-        others = ", ".join(p.name for p in children if p.name.lower() not in SPLIT_NAMES)
-        raise InputError(
-            f"--data {folder} has train/ but also other folders ({others}). Expected either one "
-            "sub-folder a class, or only train/, val/ and test/."
-        )
     if given and len(given) == len(children):
         raise InputError(f"--data {folder} has {', '.join(p.name for p in children)} but no train/.")
     return _one_folder(folder, children, seed)
 
 
+def folder_as_test(folder: Path) -> Source:
+    """Open a folder of pictures to judge a network on them: nothing is held out, one class is enough.
+
+    Args:
+        folder: As for `folder_source`; of split pictures, test/ or else val/ is taken.
+
+    Raises:
+        InputError: If it has no pictures in sub-folders, or two classes with one name.
+    """
+    given = _splits_of(folder)
+    place = given.get("test") or given.get("val") if "train" in given else folder
+    if place is None:
+        raise InputError(f"--data {folder} has train/ but neither val/ nor test/ to judge a network on.")
+    notices = _loose_pictures(place)
+    files = _files_of_classes(_folders(place), notices)
+    if not files:
+        raise InputError(f"--data {place} has no pictures in sub-folders. Expected one a class.")
+    names = tuple(sorted(files))
+    _one_name_each(place, names)
+    return _source(folder, names, {"test": _entries(files, names)}, notices)
+
+
+def _splits_of(folder: Path) -> dict[str, Path]:
+    """Return the sub-folders named as splits, by our name of the split."""
+    given: dict[str, Path] = {}
+    for path in _folders(folder):
+        part = SPLIT_NAMES.get(path.name.lower())
+        if part in given:
+            raise InputError(
+                f"--data {folder} has both {given[part].name}/ and {path.name}/. Keep one of them."
+            )
+        if part:
+            given[part] = path
+    return given
+
+
 def _one_folder(folder: Path, classes: list[Path], seed: int) -> Source:
-    notices: list[str] = []
+    notices = _loose_pictures(folder)
     files = _files_of_classes(classes, notices)
     names = _class_names(folder, files)
     entries = _entries(files, names)
@@ -107,7 +142,7 @@ def _given_splits(folder: Path, given: dict[str, Path], seed: int) -> Source:
 def _source(
     folder: Path, names: tuple[str, ...], splits: dict[str, Entries], notices, own_splits=False
 ) -> Source:
-    grey, picture_size = _look(splits["train"])
+    grey, picture_size = _look(splits.get("train") or splits["test"])
     return Source(
         name=folder.resolve().name,
         class_names=names,
@@ -123,16 +158,32 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
+def _loose_pictures(folder: Path) -> list[str]:
+    """Return a notice where pictures lie beside the class folders."""
+    loose = [p.name for p in folder.iterdir() if p.is_file() and _is_picture(p.name)]
+    if not loose:
+        return []
+    return [f"{folder} has {len(loose)} picture(s) in no class folder, e.g. '{min(loose)}': ignored"]
+
+
+def _is_picture(name: str) -> bool:
+    return name.lower().endswith(decode.EXTENSIONS) and not name.startswith(".")
+
+
 def _files_of_classes(classes: list[Path], notices: list[str]) -> dict[str, list[Path]]:
     """Return the picture files of each class folder, by class name; empty classes become notices."""
     found: dict[str, list[Path]] = {}
     for path in classes:
-        files, others = [], []
+        files, others, seen = [], [], set()
         for parent, folders, names in os.walk(path, followlinks=True):
+            here = os.path.realpath(parent)
+            if here in seen:  # a link to a folder above, or to one that was there already
+                folders.clear()
+                continue
+            seen.add(here)
             folders[:] = sorted(f for f in folders if not f.startswith("."))
             for name in sorted(n for n in names if not n.startswith(".")):
-                wanted = name.lower().endswith(decode.EXTENSIONS)
-                (files if wanted else others).append(Path(parent, name))
+                (files if _is_picture(name) else others).append(Path(parent, name))
         if others:
             notices.append(
                 f"{path} has {len(others)} file(s) that are no pictures by their names, e.g. "

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from training.runs.command import InputError
+from training.runs.settings import check_data_name
 
 Splits = dict[str, "Entries"]
 
@@ -89,23 +90,30 @@ def open_source(data: str, data_dir: str | None = None, seed: int = 0) -> Source
         from training.data.tfds import tfds_source
 
         return tfds_source(data.removeprefix("tfds:"), data_dir, seed)
-    folder = Path(data)
-    if folder.is_dir():
-        from training.data.folder import folder_source
+    from training.data.folder import folder_source
 
-        return folder_source(folder, seed)
-    if folder.exists():
-        raise InputError(f"--data {data} is a file. Expected a folder with one sub-folder a class.")
-    raise InputError(
-        f"--data {data}: there is no such folder. Expected a folder with one sub-folder a class, "
-        "tfds:NAME, or digits."
-    )
+    check_data_name(data)
+    return folder_source(Path(data), seed)
 
 
-def open_again(card: dict[str, Any], data_dir: str | None = None) -> Source:
-    """Open the source that a card names, with the same splits."""
+def open_again(card: dict[str, Any], data: str | None = None, data_dir: str | None = None) -> Source:
+    """Open the source that a card names, with the same splits.
+
+    Args:
+        card: A run's card.
+        data: Where its pictures are now, if not where the card says.
+        data_dir: The same for what TensorFlow Datasets keeps.
+
+    Raises:
+        InputError: If they are not there.
+    """
     about = card["data"]
-    source = open_source(about["source"], data_dir or about["data_dir"], about["seed"])
+    where = data or about["source"]
+    if data is None and where != "digits" and not where.startswith("tfds:") and not Path(where).is_dir():
+        raise InputError(
+            f"the pictures of the fit are not at {where} any more. Say with --data where they are."
+        )
+    source = open_source(where, data_dir or about["data_dir"], about["seed"])
     return aligned(source, tuple(card["class_names"]))
 
 
@@ -113,14 +121,18 @@ def open_as_test(data: str, data_dir: str | None, class_names: tuple[str, ...]) 
     """Open a source to judge a trained network on it, as one split "test".
 
     Args:
-        data: As for `open_source`. Of pictures that came split, "test" or else "val" is taken, of
-            others all.
+        data: As for `open_source`. Of pictures that came split, "test" or else "val" is taken; of
+            others, all.
         data_dir: Where TensorFlow Datasets keeps its files.
         class_names: The network's classes; the source's are matched to them by name.
 
     Raises:
         InputError: If the source has none of these classes.
     """
+    if Path(data).is_dir():
+        from training.data.folder import folder_as_test
+
+        return aligned(folder_as_test(Path(data)), class_names)
     source = open_source(data, data_dir)
     parts = source.splits
     if source.own_splits:

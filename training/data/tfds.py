@@ -4,6 +4,7 @@ import hashlib
 import logging
 import socket
 import urllib.parse
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,8 @@ def _features(tfds, builder) -> tuple[str, str]:
 
 
 def _prepare(tfds, builder) -> None:
-    manual = Path(builder.data_dir).parents[1] / "downloads" / "manual"
+    depth = builder.info.full_name.count("/")  # NAME/VERSION or NAME/CONFIG/VERSION
+    manual = Path(builder.data_dir).parents[depth] / "downloads" / "manual"
     if builder.data_path.exists():
         return
     _check_reachable(builder, manual)
@@ -104,7 +106,12 @@ def _prepare(tfds, builder) -> None:
 
 
 def _check_reachable(builder, manual: Path) -> None:
-    """Say at once which archives are missing where their hosts cannot be found."""
+    """Say at once which archives are missing where their hosts cannot be found.
+
+    Behind a proxy only the proxy can tell.
+    """
+    if urllib.request.getproxies():
+        return
     missing = {
         info.filename: urllib.parse.urlsplit(url).hostname
         for url, info in builder.url_infos.items()

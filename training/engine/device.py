@@ -6,7 +6,7 @@ from cnn_keras.lazy import quietly_import_keras
 from training.runs.command import InputError
 
 
-def start(seed: int = 0, precision: str = "auto") -> str:
+def start(seed: int = 0, precision: str = "float32") -> str:
     """Load TensorFlow and set randomness and precision for this process.
 
     Args:

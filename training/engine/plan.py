@@ -17,7 +17,8 @@ from cnn_keras.weights import HEAD
 from training.data import decode
 from training.data.prepare import Data
 from training.data.sources import Source
-from training.engine.optimizers import DEFAULT_LR, DEFAULT_WEIGHT_DECAY
+from training.engine import transfer
+from training.engine.optimizers import DEFAULT_CLIP_NORM, DEFAULT_LR, DEFAULT_WEIGHT_DECAY
 from training.runs.command import InputError, log
 from training.runs.files import write_text
 from training.runs.folder import Run
@@ -41,6 +42,8 @@ class Choices:
         optimizer: Its name.
         lr: Largest learning rate.
         weight_decay: Decoupled weight decay.
+        clip_norm: Largest norm of all gradients together; None for no limit.
+        precision: Name of Keras's dtype policy.
     """
 
     image_size: int
@@ -53,10 +56,13 @@ class Choices:
     optimizer: str
     lr: float
     weight_decay: float
+    clip_norm: float | None
+    precision: str
 
     def as_json(self) -> dict[str, Any]:
-        """Return the choices as plain values."""
-        return dataclasses.asdict(self)
+        """Return the choices as plain values, and how a head is trained."""
+        head = dataclasses.asdict(transfer.HEAD_TRAINING) if self.train_head else None
+        return {**dataclasses.asdict(self), "head": head}
 
 
 def choose(settings: Fit, source: Source) -> Choices:
@@ -88,6 +94,8 @@ def choose(settings: Fit, source: Source) -> Choices:
         optimizer=optimizer,
         lr=DEFAULT_LR[optimizer, fine_tune] if lr is None else lr,
         weight_decay=DEFAULT_WEIGHT_DECAY[optimizer] if decay is None else decay,
+        clip_norm=DEFAULT_CLIP_NORM[fine_tune],
+        precision=keras.config.dtype_policy().name,
     )
 
 
@@ -101,9 +109,9 @@ def default_epochs(variant: cnn_keras.Variant, fine_tune: bool) -> int:
 def image_size_for(variant: cnn_keras.Variant, picture_size: int, fine_tune: bool) -> int:
     """Choose the side of a network's input, pixels.
 
-    Other weights keep the size that they were trained at. Otherwise it is the pictures' own size rounded
-    up to a multiple of 32, at least 64 (networks for photographs halve their input five times) and at
-    most the network's own.
+    Networks that start from other weights keep the size of the reference network. Otherwise it is the
+    pictures' own size rounded up to a multiple of 32, at least 64 (networks for photographs halve their
+    input five times) and at most the network's own.
     """
     if fine_tune:
         return variant.input_size
@@ -111,7 +119,7 @@ def image_size_for(variant: cnn_keras.Variant, picture_size: int, fine_tune: boo
     return min(size, variant.input_size)
 
 
-def build_network(settings: Fit, choices: Choices, data: Data) -> keras.Model:
+def build_network(settings: Fit, choices: Choices, num_classes: int) -> keras.Model:
     """Build the network and load its first weights.
 
     Raises:
@@ -119,7 +127,7 @@ def build_network(settings: Fit, choices: Choices, data: Data) -> keras.Model:
     """
     shape = (choices.image_size, choices.image_size, choices.channels)
     try:
-        network = cnn_keras.build(settings.arch, shape, len(data.class_names), **settings.knobs)
+        network = cnn_keras.build(settings.arch, shape, num_classes, **settings.knobs)
         if len(network.outputs) > 1:
             raise ValueError(
                 "--knob aux=True: auxiliary classifiers cannot be trained by this command yet."
@@ -151,7 +159,7 @@ def announce(
     classes = len(data.class_names)
     shown = ", ".join(data.class_names[:8]) + (", ..." if classes > 8 else "")
     if not choices.epochs:
-        how = "head only, on frozen features"
+        how = "the head alone, on frozen features"
     else:
         how = (
             f"{choices.epochs} epochs of {settings.batch_size}, {choices.optimizer}, learning rate "
@@ -193,15 +201,21 @@ def card_entries(settings: Fit, choices: Choices, data: Data) -> dict[str, Any]:
         "channels": choices.channels,
         "class_names": list(data.class_names),
         "preprocessing": decode.contract(choices.scaling),
+        "precision": choices.precision,
         "data": {
-            "source": settings.data,
-            "data_dir": settings.data_dir,
+            "source": absolute(settings.data) if Path(settings.data).is_dir() else settings.data,
+            "data_dir": settings.data_dir and absolute(settings.data_dir),
             "seed": settings.seed,
             "pictures": {name: len(split) for name, split in data.splits.items()},
             "fingerprint": {name: split.fingerprint for name, split in data.splits.items()},
             "left_out": len(data.left_out),
         },
     }
+
+
+def absolute(path: str) -> str:
+    """Return a path that means the same from every folder, without following links."""
+    return str(Path(path).expanduser().absolute())
 
 
 def conclude(folder: Path, judged: dict[str, tuple[dict, np.ndarray]], best_epoch: int | None) -> None:
@@ -218,8 +232,10 @@ def conclude(folder: Path, judged: dict[str, tuple[dict, np.ndarray]], best_epoc
         shares = (f"{100 * numbers[k]:.2f} %" for k in ("top1", "top5", "macro_f1"))
         table.append((words[part], f"{numbers['n']:,}", *shares, f"{numbers['loss']:.4f}"))
     log.info("\n%s\n", as_text(table))
-    if best_epoch is not None:
+    if best_epoch:
         log.info("weights of epoch %d, the best on the validation pictures", best_epoch)
+    elif best_epoch == 0:
+        log.info("weights: as given, with the new head; no epoch of fine-tuning was better")
     places = {"run": folder, "report": folder / "report.html", "exports": folder / "export"}
     for name, path in places.items():
         if path.exists():

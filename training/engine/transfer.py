@@ -5,6 +5,8 @@ random would send large gradients into the backbone. BatchNormalization of the b
 inference mode throughout: its statistics are those of millions of pictures, a batch's are not.
 """
 
+from dataclasses import dataclass
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -15,10 +17,27 @@ from cnn_keras.weights import HEAD
 from training.data.pipeline import evaluation_batches
 from training.data.prepare import Split
 
-HEAD_EPOCHS = 200  # at most: training ends when the validation loss has
-HEAD_PATIENCE = 10  # not fallen for so many epochs
-HEAD_LR = 1e-3
-HEAD_BATCH = 64
+
+@dataclass(frozen=True)
+class HeadTraining:
+    """How a head is trained on features, by AdamW.
+
+    Attributes:
+        lr: Learning rate.
+        weight_decay: Decoupled weight decay.
+        batch_size: Pictures a step.
+        epochs: At most: training ends when the validation loss has not fallen for `patience` epochs.
+        patience: See `epochs`.
+    """
+
+    lr: float = 1e-3
+    weight_decay: float = 0.004
+    batch_size: int = 64
+    epochs: int = 200
+    patience: int = 10
+
+
+HEAD_TRAINING = HeadTraining()
 
 
 def features(network: keras.Model, scaling: str, split: Split, batch_size: int) -> np.ndarray:
@@ -33,16 +52,24 @@ def features(network: keras.Model, scaling: str, split: Split, batch_size: int) 
     return np.concatenate([step(tf.cast(images, "float32")).numpy() for images, _ in batches])
 
 
-def train_head(network: keras.Model, scaling: str, train: Split, val: Split, batch_size: int) -> None:
-    """Train the head of `network` on the frozen features of the training pictures."""
+def train_head(
+    network: keras.Model, scaling: str, train: Split, val: Split, batch_size: int
+) -> list[dict[str, float]]:
+    """Train the head of `network` on the frozen features of the training pictures.
+
+    Returns:
+        One row an epoch: epoch, loss, accuracy, val_loss, val_accuracy.
+    """
     x, x_val = (features(network, scaling, split, batch_size) for split in (train, val))
     head = network.get_layer(HEAD)
-    head.set_weights(fit_linear((x, train.labels), (x_val, val.labels), head.units))
+    weights, rows = fit_linear((x, train.labels), (x_val, val.labels), head.units)
+    head.set_weights(weights)
+    return rows
 
 
 def fit_linear(
     train: tuple[np.ndarray, np.ndarray], val: tuple[np.ndarray, np.ndarray], num_classes: int
-) -> list[np.ndarray]:
+) -> tuple[list[np.ndarray], list[dict[str, float]]]:
     """Fit a softmax classifier on features by Model.fit, until the validation loss is lowest.
 
     Args:
@@ -51,22 +78,28 @@ def fit_linear(
         num_classes: Number of classes.
 
     Returns:
-        Kernel (features, classes) and bias (classes,).
+        Kernel (features, classes) and bias (classes,) of the best epoch; one row an epoch.
     """
+    how = HEAD_TRAINING
     inputs = keras.Input(train[0].shape[1:])
     model = keras.Model(inputs, keras.layers.Dense(num_classes, kernel_initializer="zeros")(inputs))
     model.compile(
-        keras.optimizers.AdamW(HEAD_LR), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        keras.optimizers.AdamW(how.lr, weight_decay=how.weight_decay),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
     )
-    model.fit(
+    history = model.fit(
         *train,
-        batch_size=HEAD_BATCH,
-        epochs=HEAD_EPOCHS,
+        batch_size=how.batch_size,
+        epochs=how.epochs,
         validation_data=val,
         verbose=0,
-        callbacks=[keras.callbacks.EarlyStopping(patience=HEAD_PATIENCE, restore_best_weights=True)],
-    )
-    return model.layers[-1].get_weights()
+        callbacks=[keras.callbacks.EarlyStopping(patience=how.patience, restore_best_weights=True)],
+    ).history
+    columns = ("loss", "accuracy", "val_loss", "val_accuracy")
+    rows = zip(*(history[c] for c in columns), strict=True)
+    rows = [{"epoch": i, **dict(zip(columns, row, strict=True))} for i, row in enumerate(rows, 1)]
+    return model.layers[-1].get_weights(), rows
 
 
 def freeze_normalization(model: keras.Model) -> None:

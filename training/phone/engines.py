@@ -99,4 +99,4 @@ def keras_engine(model) -> Engine:
         lambda images: tf.nn.softmax(model(images, training=False)),
         input_signature=[tf.TensorSpec((None, *model.input_shape[1:]))],
     )
-    return lambda pictures: step(tf.constant(pictures, tf.float32)).numpy()
+    return lambda pictures: step(tf.cast(pictures, tf.float32)).numpy()

@@ -17,6 +17,7 @@ from training.phone.engines import Engine, keras_engine, saved_model_engine, tfl
 from training.runs.command import log
 from training.runs.files import replaced, write_json, write_text
 from training.runs.folder import Run
+from training.runs.model import in_float32
 
 MIN_AGREEMENT = {"int8": 0.97}
 DEFAULT_MIN_AGREEMENT = 0.99
@@ -32,7 +33,7 @@ def export_run(
     *,
     tflite: bool = True,
     min_agreement: float | None = None,
-    max_images: int = 2000,
+    max_images: int | None = None,
 ) -> list[str]:
     """Export a run and compare every file with the Keras model.
 
@@ -44,7 +45,7 @@ def export_run(
         tflite: Whether to write the TFLite files.
         min_agreement: Share of pictures on which a file must choose the Keras model's class; by default
             0.99, and 0.97 for int8.
-        max_images: Pictures to compare on, at most.
+        max_images: Pictures to compare on, at most; None for all.
 
     Returns:
         What is wrong with the files that keep their promise badly, a text each.
@@ -68,10 +69,9 @@ def export_run(
         if tflite:
             log.info("exporting TFLite: %s", ", ".join(KINDS))
             calibration, _ = _sample(data.splits.get("train", data.splits[part]), CALIBRATION_PICTURES)
-            write_tflite(model, calibration, folder)
+            write_tflite(model, calibration, {k: folder / run.tflite(k).name for k in KINDS})
             for kind in KINDS:
-                path = Run(folder.parent).tflite(kind)
-                path = folder / path.name
+                path = folder / run.tflite(kind).name
                 report[path.name] = {
                     "bytes": path.stat().st_size,
                     "operators": inspect.operators(path),
@@ -88,22 +88,6 @@ def export_run(
             entry["pictures"] = part
         write_json(folder / "export.json", report)
     return [f"{run.export / name}: {p}" for name, entry in report.items() for p in entry["problems"]]
-
-
-def in_float32(model: keras.Model) -> keras.Model:
-    """Return the model itself, or a float32 copy where it computes in mixed precision.
-
-    Mixed precision would leave operators in a TFLite file that no phone runs.
-    """
-    if all(layer.compute_dtype == "float32" for layer in model.layers):
-        return model
-
-    def clone(layer):
-        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
-
-    copy = keras.models.clone_model(model, clone_function=clone)
-    copy.set_weights(model.get_weights())
-    return copy
 
 
 def write_saved_model(model: keras.Model, card: dict[str, Any], path: Path) -> None:
@@ -151,13 +135,13 @@ def _save(model: keras.Model, functions: dict[str, Any], path: Path) -> None:
     tf.saved_model.save(module, str(path), signatures=functions)
 
 
-def write_tflite(model: keras.Model, calibration: np.ndarray, folder: Path) -> None:
-    """Write the TFLite files of a model into a folder.
+def write_tflite(model: keras.Model, calibration: np.ndarray, files: dict[str, Path]) -> None:
+    """Write the TFLite files of a model.
 
     Args:
         model: From raw pixels to logits, float32.
         calibration: uint8 (n, height, width, channels).
-        folder: Where model.tflite and its kin go.
+        files: For each of `KINDS`, the file to write.
     """
     one = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="image")
     with tempfile.TemporaryDirectory() as temporary:
@@ -169,9 +153,8 @@ def write_tflite(model: keras.Model, calibration: np.ndarray, folder: Path) -> N
         np.save(place / "calibration.npy", calibration)
         (place / "out").mkdir()
         convert_in_children(place / "saved_model", place / "calibration.npy", place / "out")
-        for kind in KINDS:
-            target = folder / Run(folder.parent).tflite(kind).name
-            shutil.move(place / "out" / f"{kind}.tflite", target)
+        for kind, file in files.items():
+            shutil.move(place / "out" / f"{kind}.tflite", file)
 
 
 def compare(
@@ -209,10 +192,11 @@ def _problems(path: Path, kind: str, entry: dict[str, Any]) -> list[str]:
         problems.append(
             f"agrees with the Keras model on {entry['top1_agreement']:.2%} of {entry['n']} pictures, "
             f"less than {entry['min_agreement']:.2%} (accuracy {entry['top1']:.2%}, Keras "
-            f"{entry['keras_top1']:.2%})"
+            f"{entry['keras_top1']:.2%}). Take a file that agrees, or set your own limit with "
+            "`python -m training.export RUN --min-agreement X`"
         )
     if path.suffix == ".tflite":
-        foreign = [o for o in entry["operators"] if o.startswith(("CUSTOM", "FLEX", "Flex"))]
+        foreign = [o for o in entry["operators"] if o.startswith("CUSTOM")]
         if foreign:
             problems.append(f"has operators that plain LiteRT does not run: {', '.join(foreign)}")
         if kind == "int8":
@@ -222,10 +206,10 @@ def _problems(path: Path, kind: str, entry: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _sample(split: Split, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most so many pictures of a split with their labels, spread evenly over its classes."""
+def _sample(split: Split, most: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return pictures of a split with their labels; at most so many, spread evenly over its classes."""
     chosen = np.argsort(split.labels, kind="stable")
-    if len(chosen) > most:
+    if most is not None and len(chosen) > most:
         chosen = chosen[np.linspace(0, len(chosen) - 1, most).round().astype(int)]
     return np.stack([split.picture(int(i)) for i in chosen]), split.labels[chosen]
 

@@ -9,12 +9,12 @@ from typing import Any
 import jinja2
 import keras
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
 from training.data.pipeline import evaluation_batches
 from training.data.prepare import Data, Split
+from training.phone.engines import keras_engine
 from training.report import plots
 from training.report.metrics import measure
 from training.runs.files import write_json, write_text
@@ -31,10 +31,10 @@ def probabilities(model: keras.Model, split: Split, batch_size: int = 64) -> np.
         split: The pictures.
         batch_size: Pictures a step.
     """
-    step = tf.function(lambda images: tf.nn.softmax(model(images, training=False)))
+    engine = keras_engine(model)
     steps = -(-len(split) // batch_size)
     batches = tqdm(evaluation_batches(split, batch_size), "evaluating", steps, leave=False, disable=None)
-    return np.concatenate([step(tf.cast(images, "float32")).numpy() for images, _ in batches])
+    return np.concatenate([engine(images) for images, _ in batches])
 
 
 def judge(model: keras.Model, data: Data, batch_size: int = 64) -> dict[str, tuple[dict, np.ndarray]]:

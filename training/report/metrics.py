@@ -63,8 +63,6 @@ def _top_k(labels: np.ndarray, probabilities: np.ndarray, k: int) -> float:
     classes = probabilities.shape[1]
     if k >= classes:
         return 1.0
-    if classes == 2:
-        return float((probabilities.argmax(axis=1) == labels).mean())
     return float(top_k_accuracy_score(labels, probabilities, k=k, labels=np.arange(classes)))
 
 

@@ -1,11 +1,13 @@
 """What every command does around its work: flags, messages, exit status."""
 
+import dataclasses
 import logging
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import tyro
 
@@ -14,6 +16,8 @@ DONE, FAILED, WRONG_INPUT, GATE_NOT_MET, INTERRUPTED = 0, 1, 2, 3, 130
 Settings = TypeVar("Settings")
 
 log = logging.getLogger("training")
+CONFIG = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes)
+_line: list[str] = []  # the command line of this process
 
 
 class InputError(Exception):
@@ -37,16 +41,12 @@ def run(
         argv: Arguments without the program's name; by default those of the process.
     """
     name = work.__module__ if work.__module__ != "__main__" else f"training.{work.__name__}"
-    debug = "--debug" in (sys.argv[1:] if argv is None else argv)
+    argv = sys.argv[1:] if argv is None else argv
+    debug = "--debug" in argv
+    _line[:] = ["python", "-m", name, *argv]
     _log_to_terminal()
     try:
-        settings = tyro.cli(
-            settings_type,
-            args=argv,
-            prog=f"python -m {name}",
-            config=(tyro.conf.FlagCreatePairsOff,),
-        )
-        return work(settings) or DONE
+        return work(_parse(settings_type, argv, name)) or DONE
     except InputError as error:
         _complain(error, debug)
         return WRONG_INPUT
@@ -70,6 +70,32 @@ def run(
     except Exception as error:
         _complain(error, debug)
         return FAILED
+
+
+def line() -> str:
+    """Return the command line of this process, ready to paste."""
+    return shlex.join(_line)
+
+
+def _parse(settings_type: type[Settings], argv: Sequence[str], name: str) -> Settings:
+    """Parse `argv`; settings that inherit their fields show them in groups, one a parent."""
+    groups = [base for base in settings_type.__bases__ if base is not object]
+    options = {"args": argv, "prog": f"python -m {name}", "config": CONFIG}
+    if not groups:
+        return tyro.cli(settings_type, **options)
+    fields = [
+        (
+            group.__name__,
+            Annotated[group, tyro.conf.arg(name=group.__name__.lower())],
+            dataclasses.field(default=group()),
+        )
+        for group in groups
+    ]
+    nested = dataclasses.make_dataclass(
+        settings_type.__name__, fields, namespace={"__doc__": settings_type.__doc__}
+    )
+    parsed = tyro.cli(nested, **options)
+    return settings_type(**{k: v for group in vars(parsed).values() for k, v in vars(group).items()})
 
 
 def _complain(error: Exception, debug: bool) -> None:

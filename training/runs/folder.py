@@ -6,13 +6,13 @@ import logging
 import platform
 import re
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from training.runs import command
 from training.runs.command import InputError, log
 from training.runs.files import write_json
 
@@ -135,7 +135,7 @@ def write_card(run: Run, **entries: Any) -> dict[str, Any]:
         "weights_sha256": sha256(run.weights),
         "versions": versions(),
         "commit": _commit(),
-        "command": command(),
+        "command": command.line(),
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     write_json(run.card, card)
@@ -160,26 +160,17 @@ def versions() -> dict[str, str]:
     return found
 
 
-def command() -> str:
-    """Return the command line of this process, ready to paste."""
-    import shlex
-
-    program = Path(sys.argv[0])
-    if program.suffix == ".py":
-        module = "training" if program.stem == "__main__" else f"training.{program.stem}"
-        words = ["python", "-m", module]
-    else:
-        words = [program.name]
-    return shlex.join([*words, *sys.argv[1:]])
-
-
 def _commit() -> str | None:
-    """Return the git commit of this code, or None outside a repository."""
-    folder = Path(__file__).parent
+    """Return the git commit of this code, "-dirty" where it was changed since, or None."""
+    here = Path(__file__)
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(here.parent), *words], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
     try:
-        answer = subprocess.run(
-            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        )
+        git("ls-files", "--error-unmatch", here.name)  # an environment inside another repository is not
+        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return answer.stdout.strip()

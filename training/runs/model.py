@@ -39,3 +39,22 @@ def load_model(run: Run, card: dict[str, Any]) -> "keras.Model":
         return assemble(network, card["preprocessing"]["scale"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{run.card} cannot be followed: {error}") from error
+
+
+def in_float32(model: "keras.Model") -> "keras.Model":
+    """Return the model itself, or a float32 copy where it computes in mixed precision.
+
+    What judges, exports and predicts computes in float32: the figures of a fit in mixed precision are
+    those of the files that it leaves.
+    """
+    import keras
+
+    if all(layer.compute_dtype == "float32" for layer in model.layers):
+        return model
+
+    def clone(layer):
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    copy = keras.models.clone_model(model, clone_function=clone)
+    copy.set_weights(model.get_weights())
+    return copy

@@ -12,6 +12,7 @@ import tyro
 
 import cnn_keras
 from cnn_keras import knobs
+from training.runs.command import InputError
 
 Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 Pixels = Annotated[int | None, tyro.conf.arg(metavar="PIXELS")]
@@ -22,8 +23,8 @@ Debug = Annotated[bool, tyro.conf.arg(help="Show tracebacks of errors.")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit:
-    """Train a network on pictures, report how good it is, export it for servers and phones."""
+class Main:
+    """What most people need."""
 
     arch: Annotated[str, tyro.conf.arg(metavar="NAME")] = "mobilenet_v2"
     """Network; `python -m cnn_keras` lists them."""
@@ -47,13 +48,27 @@ class Fit:
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("saved_models")
     """Where run folders are."""
 
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """Switches of the network."""
+
     alpha: Number = None
     """Width multiplier of the MobileNets; the same as --knob alpha=X."""
+    dropout: Number = None
+    """Share of the features dropped before the classifier; the same as --knob dropout=X."""
     knob: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE")] = ()
     """Any other switch of the network, e.g. dropout=0.2; repeatable. `python -m cnn_keras NAME` shows
     them."""
-    dropout: Number = None
-    """Share of the features dropped before the classifier; the same as --knob dropout=X."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """How pictures are read and varied."""
+
+    augment: Literal["auto", "none", "light", "digits"] = "auto"
+    """Augmentation: light mirrors and shifts, digits shifts and rotates; auto is digits for characters
+    and light for everything else."""
     channels: Annotated[int | None, tyro.conf.arg(metavar="1|3")] = None
     """Channels that the network sees; by default 3, or 1 where network and pictures are grey."""
     preprocessing: Literal["auto", "tf", "caffe", "torch", "unit", "none"] = "auto"
@@ -62,9 +77,16 @@ class Fit:
     data_dir: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Where TensorFlow Datasets keeps its files; archives under FOLDER/downloads/manual need no
     network."""
-    augment: Literal["auto", "none", "light", "digits"] = "auto"
-    """Augmentation: light mirrors and shifts, digits shifts and rotates; auto is digits for characters
-    and light for everything else."""
+    cache: Literal["auto", "memory", "none"] = "auto"
+    """Keep decoded pictures in memory: auto where they fit into a quarter of it."""
+    on_bad_image: Literal["skip", "fail"] = "skip"
+    """Leave broken pictures out and list them in the run, or stop at the first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How the network is trained."""
+
     freeze: Literal["auto", "backbone", "none"] = "auto"
     """With --weights: auto trains the head on frozen features, then fine-tunes; backbone stops after the
     head; none fine-tunes at once with a fresh head."""
@@ -74,52 +96,58 @@ class Fit:
     """Epochs over which the learning rate rises, before it falls along a cosine."""
     weight_decay: Number = None
     """Decoupled weight decay of kernels (not of biases and normalisation)."""
-    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
-    """auto is float32 on a CPU and mixed_float16 on a GPU."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Decides the splits, the initial weights, the order and the augmentation. The same seed gives the
     same bytes on a CPU."""
-    cache: Literal["auto", "memory", "none"] = "auto"
-    """Keep decoded pictures in memory: auto where they fit into a quarter of it."""
-    on_bad_image: Literal["skip", "fail"] = "skip"
-    """Leave broken pictures out and list them in the run, or stop at the first."""
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
+    """auto is float32 on a CPU and mixed_float16 on a GPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What happens after the training."""
+
     export: Literal["auto", "all", "none"] = "auto"
     """After training: auto exports a SavedModel and, for MobileNets and networks
     under 20 MB, TFLite files."""
     debug: Debug = False
 
+
+@dataclass(frozen=True, kw_only=True)
+class Fit(Main, Network, Pictures, Training, Output):
+    """Train a network on pictures, report how good it is, export it for servers and phones."""
+
     def __post_init__(self):
-        variant = cnn_keras.get(self.arch)
-        variant.check_knobs(self.knobs)
+        try:
+            variant = cnn_keras.get(self.arch)
+            variant.check_knobs(self.knobs)
+        except ValueError as error:
+            raise InputError(str(error)) from None
         if self.image_size is not None:
             try:
                 variant.check_size(self.image_size, self.image_size)
             except ValueError as error:
-                raise ValueError(f"--image-size {self.image_size}: {error}") from None
+                raise InputError(f"--image-size {self.image_size}: {error}") from None
         _positive(self, "epochs", "batch_size", "lr", "alpha")
         _not_negative(self, "warmup_epochs", "weight_decay", "seed")
         if self.seed >= 2**31:
-            raise ValueError(f"--seed must be below {2**31}, not {self.seed}.")
+            raise InputError(f"--seed must be below {2**31}, not {self.seed}.")
         dropout = self.knobs.get("dropout", 0.0)
-        if not (isinstance(dropout, int | float) and 0 <= dropout < 1):
-            raise ValueError(f"--dropout must be at least 0 and below 1, not {dropout}.")
+        if not 0 <= dropout < 1:
+            raise InputError(f"--dropout must be at least 0 and below 1, not {dropout}.")
         if self.channels not in (None, 1, 3):
-            raise ValueError(f"--channels must be 1 or 3, not {self.channels}.")
+            raise InputError(f"--channels must be 1 or 3, not {self.channels}.")
         if self.name is not None and (not self.name.strip(".") or set(self.name) & set("/\\\0\n")):
-            raise ValueError(f"--name must be the name of a folder without slashes, not '{self.name}'.")
+            raise InputError(f"--name must be the name of a folder without slashes, not '{self.name}'.")
         if self.name and (self.out / self.name).exists():
-            raise ValueError(f"{self.out / self.name} is there already. Choose another --name.")
-        if self.data != "digits" and not self.data.startswith("tfds:") and not Path(self.data).is_dir():
-            raise ValueError(
-                f"--data {self.data}: there is no such folder. Expected a folder with one sub-folder a "
-                "class, tfds:NAME, or digits."
-            )
+            raise InputError(f"{self.out / self.name} is there already. Choose another --name.")
+        check_data_name(self.data)
         if self.weights is None and self.freeze != "auto":
-            raise ValueError(
+            raise InputError(
                 f"--freeze {self.freeze} needs --weights: random features are no use frozen."
             )
         if self.weights not in (None, "imagenet") and not Path(self.weights).is_file():
-            raise ValueError(f"--weights {self.weights}: there is no such file.")
+            raise InputError(f"--weights {self.weights}: there is no such file.")
 
     @property
     def knobs(self) -> dict[str, Any]:
@@ -128,7 +156,7 @@ class Fit:
         for name in ("alpha", "dropout"):
             value = getattr(self, name)
             if value is not None and switches.setdefault(name, value) != value:
-                raise ValueError(f"--{name} {value} and --knob {name}={switches[name]} disagree.")
+                raise InputError(f"--{name} {value} and --knob {name}={switches[name]} disagree.")
         return switches
 
 
@@ -139,8 +167,8 @@ class Evaluate:
     run: Run
     """Run folder."""
     data: Annotated[str | None, tyro.conf.arg(metavar="digits|FOLDER|tfds:NAME")] = None
-    """Other pictures to judge it on, all of them (a folder of class sub-folders); the report then goes
-    to a folder evaluation-NAME in the run."""
+    """Other pictures to judge it on: all of a folder of class sub-folders, or the test/ (else val/) of
+    one that is split. The report then goes to a folder evaluation-NAME in the run."""
     data_dir: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Where TensorFlow Datasets keeps its files; by default as at the fit."""
     batch_size: Annotated[int, tyro.conf.arg(metavar="N")] = 64
@@ -148,6 +176,7 @@ class Evaluate:
     debug: Debug = False
 
     def __post_init__(self):
+        check_data_name(self.data)
         _positive(self, "batch_size")
 
 
@@ -160,14 +189,20 @@ class Export:
     min_agreement: Annotated[float | None, tyro.conf.arg(metavar="X")] = None
     """Share of pictures on which each file must choose the Keras model's class, else exit status 3; by
     default 0.99, and 0.97 for int8."""
-    max_images: Annotated[int, tyro.conf.arg(metavar="N")] = 2000
-    """Compare on at most so many of the test pictures, spread evenly over the classes."""
+    max_images: Count = None
+    """Compare on at most so many of the test pictures, spread evenly over the classes; by default on
+    all."""
+    data: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Where the pictures of the fit are now, if they were moved."""
+    data_dir: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """The same for what TensorFlow Datasets keeps."""
     debug: Debug = False
 
     def __post_init__(self):
+        check_data_name(self.data)
         _positive(self, "max_images")
         if self.min_agreement is not None and not 0 <= self.min_agreement <= 1:
-            raise ValueError(f"--min-agreement must be between 0 and 1, not {self.min_agreement}.")
+            raise InputError(f"--min-agreement must be between 0 and 1, not {self.min_agreement}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +227,7 @@ class Predict:
     def __post_init__(self):
         _positive(self, "top")
         if not self.images:
-            raise ValueError("no picture given. Expected RUN IMAGE_OR_FOLDER...")
+            raise InputError("no picture given. Expected RUN IMAGE_OR_FOLDER...")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +246,20 @@ class Benchmark:
         _positive(self, "seconds", "threads")
 
 
+def check_data_name(data: str | None, flag: str = "--data") -> None:
+    """Check the value of --data as far as that needs no look at the pictures.
+
+    Raises:
+        InputError: If it is neither a known name nor a folder.
+    """
+    if data is None or data == "digits" or data.startswith("tfds:") or Path(data).is_dir():
+        return
+    what = "this is a file" if Path(data).exists() else "there is no such folder"
+    raise InputError(
+        f"{flag} {data}: {what}. Expected a folder with one sub-folder a class, tfds:NAME, or digits."
+    )
+
+
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
@@ -219,14 +268,14 @@ def _positive(settings: Any, *names: str) -> None:
     for name in names:
         value = getattr(settings, name)
         if value is not None and not (value > 0 and math.isfinite(value)):
-            raise ValueError(f"{_flag(name)} must be positive, not {value}.")
+            raise InputError(f"{_flag(name)} must be positive, not {value}.")
 
 
 def _not_negative(settings: Any, *names: str) -> None:
     for name in names:
         value = getattr(settings, name)
         if value is not None and not (value >= 0 and math.isfinite(value)):
-            raise ValueError(f"{_flag(name)} must be 0 or more, not {value}.")
+            raise InputError(f"{_flag(name)} must be 0 or more, not {value}.")
 
 
 def as_json(settings: Any) -> dict[str, Any]:
