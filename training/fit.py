@@ -43,6 +43,7 @@ def fit(settings: Fit) -> int:
 
     # --- network ----------------------------------------------------------------------------------
     network = plan.build_network(settings, choices, data)
+    choices = plan.adapt(choices, network)
     model = assemble(network, choices.scaling)
 
     run = folder.create(settings.out, settings.name, settings.arch, source.name)

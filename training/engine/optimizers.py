@@ -3,7 +3,7 @@
 import keras
 
 DEFAULT_LR = {("adamw", False): 4e-3, ("sgd", False): 0.05, ("adamw", True): 1e-5, ("sgd", True): 1e-3}
-FINE_TUNE_CLIP_NORM = 1.0
+CLIP_NORM = 1.0  # where gradients may be large: fine-tuning, recurrent networks
 DEFAULT_WEIGHT_DECAY = {"adamw": 0.01, "sgd": 0.0}
 
 

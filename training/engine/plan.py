@@ -136,6 +136,22 @@ def build_network(settings: Fit, choices: Choices, data: Data) -> keras.Model:
         raise InputError(str(error)) from error
 
 
+def adapt(choices: Choices, network: keras.Model) -> Choices:
+    """Leave out the training of the head alone where it is no linear classifier on features.
+
+    Raises:
+        InputError: If the head is all that was to be trained.
+    """
+    if not choices.train_head or isinstance(network.get_layer(HEAD), keras.layers.Dense):
+        return choices
+    if not choices.epochs:
+        raise InputError(
+            f"--freeze backbone: the last layer of {network.name} is no linear classifier on features "
+            "that could be trained alone. Leave --freeze out."
+        )
+    return dataclasses.replace(choices, train_head=False)
+
+
 def suits_phones(arch: str, network: keras.Model) -> bool:
     """Tell whether a network suits a phone: a MobileNet, or under 20 MB of float32 weights."""
     return "mobilenet" in cnn_keras.get(arch).family or 4 * network.count_params() < SMALL_BYTES

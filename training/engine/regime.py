@@ -8,7 +8,7 @@ from training.data.pipeline import evaluation_batches, training_batches
 from training.data.prepare import Data
 from training.engine import transfer
 from training.engine.callbacks import BestWeights, Progress
-from training.engine.optimizers import FINE_TUNE_CLIP_NORM, make_optimizer
+from training.engine.optimizers import CLIP_NORM, make_optimizer
 from training.engine.plan import Choices
 from training.runs.command import log
 from training.runs.files import replaced
@@ -78,13 +78,19 @@ def compile_model(model: keras.Model, settings: Fit, choices: Choices, steps: in
         choices.weight_decay,
         steps=steps * choices.epochs,
         warmup_steps=int(steps * settings.warmup_epochs),
-        clip_norm=FINE_TUNE_CLIP_NORM if choices.fine_tune else None,
+        clip_norm=CLIP_NORM if choices.fine_tune or is_recurrent(model) else None,
     )
     model.compile(
         optimizer,
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
+
+
+def is_recurrent(model: keras.Model) -> bool:
+    """Tell whether a network has loops, through which gradients explode (Pascanu et al. 2013)."""
+    recurrent = (keras.layers.RNN, keras.layers.Bidirectional)
+    return any(isinstance(layer, recurrent) for layer in model.layers)
 
 
 def validate(model: keras.Model, data: Data, batch_size: int) -> tuple[float, float]:
