@@ -99,11 +99,31 @@ def in_float32(model: keras.Model) -> keras.Model:
         return model
 
     def clone(layer):
-        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+        return type(layer).from_config(_in_float32(layer.get_config()))
 
     copy = keras.models.clone_model(model, clone_function=clone)
     copy.set_weights(model.get_weights())
     return copy
+
+
+def _in_float32(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a layer, and of those inside it, with float32 for their types."""
+    return {
+        key: "float32" if key == "dtype" else _in_float32(value) if isinstance(value, dict) else value
+        for key, value in config.items()
+    }
+
+
+def gate_by_gate(model: keras.Model) -> None:
+    """Let LSTM and GRU cells compute each gate by a product of its own.
+
+    The gates that act on the state do nothing in the first step, where it is zero. Where one product is
+    split among all gates, TFLite's converter leaves the dead part, and with it the split, in float.
+    """
+    for layer in model.layers:
+        for side in (getattr(layer, "forward_layer", layer), getattr(layer, "backward_layer", layer)):
+            if isinstance(side, keras.layers.LSTM | keras.layers.GRU):
+                side.cell.implementation = 1
 
 
 def write_saved_model(model: keras.Model, card: dict[str, Any], path: Path) -> None:
@@ -159,6 +179,7 @@ def write_tflite(model: keras.Model, calibration: np.ndarray, folder: Path) -> N
         calibration: uint8 (n, height, width, channels).
         folder: Where model.tflite and its kin go.
     """
+    gate_by_gate(model)
     one = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="image")
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
