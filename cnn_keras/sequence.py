@@ -64,7 +64,7 @@ def tdnn(
         raise ValueError(
             f"dilations must be a tuple of rows a layer, e.g. (1, 2, 4), not {dilations!r}."
         )
-    check_numbers(**{f"dilations[{i}]": rows for i, rows in enumerate(dilations)})
+    check_numbers(**{f"dilations[{i}]": dilation for i, dilation in enumerate(dilations)})
     style = layers.Style(normalization=normalization, activation=activation)
     image = keras.Input(input_shape, name="image")
     x = rows(image)

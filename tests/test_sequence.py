@@ -64,7 +64,7 @@ def walk(cell, kernel, recurrent, bias, sequence):
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_recurrence(cell, randomise, relative_difference):
-    model = cnn_keras.build(cell, (6, 3, 2), 4, units=5)
+    model = cnn_keras.build(cell, (6, 3, 2), 4, units=5, layers=1)
     randomise(model)
     images = pictures(2, 6, 3, 2)
     outputs = walk(cell, *model.get_layer(f"{cell}1").get_weights(), images.reshape(2, 6, 6))
@@ -173,7 +173,7 @@ def test_the_others_see_the_whole_picture(name):
         ("tdnn", {"units": 4, "kernel": 2, "dilations": (1, 2)}, 84 + 36 + 15, 5 * 80 + 3 * 32 + 12),
         ("ar", {"order": 2}, 2 * 10 * 30 + 30 + 1, 4 * 2 * 10 * 30),
         ("narx", {"units": 4, "input_delays": 1, "output_delays": 2}, 84 + 24 + 15, 6 * (80 + 24 + 12)),
-        ("rnn", {"units": 4}, 60 + 15, 6 * 4 * 14 + 12),
+        ("rnn", {"units": 4, "layers": 1}, 60 + 15, 6 * 4 * 14 + 12),
         ("lstm", {"units": 4}, 4 * 60 + 15, 6 * 4 * 4 * 14 + 12),
         ("gru", {"units": 4}, 3 * 60 + 15, 6 * 3 * 4 * 14 + 12),
         # the second layer sees 8 values; the classifier too
