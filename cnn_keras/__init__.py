@@ -19,9 +19,11 @@ from cnn_keras import (
     mobilenet_v1,
     mobilenet_v2,
     perceptron,
+    recurrent,
     resnet,
     resnet_cifar,
     resnet_v2,
+    sequence,
     vgg,
 )
 from cnn_keras.inception import without_auxiliary

@@ -49,7 +49,8 @@ class Row:
         params: Its trainable parameters.
         macs: Its multiply-adds for one image.
         activation_bytes: Bytes of its float32 output for one image.
-        field: Receptive field of one position of its output, along the side where it is larger.
+        field: Receptive field of one position of its output, along the side where it is larger;
+            of a sequence, along its steps.
     """
 
     name: str
@@ -123,6 +124,8 @@ def _macs(operation, inputs, output_shape) -> int:
 
 def _field(operation, inputs, seen: list[Field], side: int) -> Field:
     layers = keras.layers
+    if not isinstance(operation, layers.InputLayer) and len(operation.output.shape) == 2:
+        return WHOLE  # an output without positions sees all
     if len(seen) > 1:  # the branch that sees most decides
         return max(seen, key=lambda field: field.size)
     if isinstance(operation, layers.InputLayer):
@@ -140,7 +143,6 @@ def _field(operation, inputs, seen: list[Field], side: int) -> Field:
     whole = (
         layers.GlobalAveragePooling2D,
         layers.GlobalMaxPooling2D,
-        layers.Flatten,
         layers.RNN,
         layers.Bidirectional,
     )

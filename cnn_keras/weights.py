@@ -7,7 +7,7 @@ weights alone. Of a `.keras` only the arrays are read; its configuration is not 
 import io
 import re
 import zipfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,17 +96,28 @@ def _current(file) -> Arrays:
     arrays: Arrays = {}
     layers = file["layers"] if "layers" in file else file["_layer_checkpoint_dependencies"]
     for group in layers.values():
-        variables = group.get("vars")
-        if variables is None or not len(variables):
+        found = list(_variables(group))
+        if not found:
             continue
-        if "name" not in variables.attrs:
+        if "name" not in group["vars"].attrs:
             raise ValueError(
                 f"The weights under {group.name} carry no layer name. Save them again with Keras 3.6 or "
                 "later."
             )
-        keys = sorted(variables, key=int)
-        arrays[_text(variables.attrs["name"])] = [_array(variables, key) for key in keys]
+        arrays[_text(group["vars"].attrs["name"])] = found
     return arrays
+
+
+def _variables(group) -> Iterator[np.ndarray]:
+    """Read the weights of one layer and of the cells that a recurrent layer has inside.
+
+    The states of random generators, which are stored beside them, are no weights.
+    """
+    own = group.get("vars", {})
+    yield from (_array(own, key) for key in sorted(own, key=int))
+    for part in ("cell", "forward_layer", "backward_layer"):  # the order of Keras's weights
+        if part in group:
+            yield from _variables(group[part])
 
 
 def _text(value: str | bytes) -> str:

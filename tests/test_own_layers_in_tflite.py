@@ -13,6 +13,8 @@ import cnn_keras
     [
         ("lenet5", 32, {"sparse_c3": True}, "SQUARED_DIFFERENCE"),
         ("vgg11_lrn", 32, {"hidden": (24,)}, "LOCAL_RESPONSE_NORMALIZATION"),
+        ("ar", 16, {}, "MEAN"),
+        ("narx", 16, {}, "SOFTMAX"),  # of the outputs that come back
         pytest.param("alexnet", 67, {}, "LOCAL_RESPONSE_NORMALIZATION", marks=pytest.mark.slow),
     ],
 )

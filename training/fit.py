@@ -37,6 +37,7 @@ def fit(settings: Fit) -> int:
 
     # --- network: first, because what is wrong with it shows at once ------------------------------
     network = plan.build_network(settings, choices, len(source.class_names))
+    choices = plan.adapt(choices, network)
     model = assemble(network, choices.scaling)
 
     data = prepare(

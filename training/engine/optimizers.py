@@ -3,7 +3,7 @@
 import keras
 
 DEFAULT_LR = {("adamw", False): 4e-3, ("sgd", False): 0.05, ("adamw", True): 1e-5, ("sgd", True): 1e-3}
-DEFAULT_CLIP_NORM = {False: None, True: 1.0}  # of fine-tuning: it starts near a good place
+CLIP_NORM = 1.0  # where gradients may be large: fine-tuning, recurrent networks
 DEFAULT_WEIGHT_DECAY = {"adamw": 0.01, "sgd": 0.0}
 
 

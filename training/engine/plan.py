@@ -18,7 +18,7 @@ from training.data import decode
 from training.data.prepare import Data
 from training.data.sources import Source
 from training.engine import transfer
-from training.engine.optimizers import DEFAULT_CLIP_NORM, DEFAULT_LR, DEFAULT_WEIGHT_DECAY
+from training.engine.optimizers import CLIP_NORM, DEFAULT_LR, DEFAULT_WEIGHT_DECAY
 from training.runs.command import InputError, log
 from training.runs.files import write_text
 from training.runs.folder import Run
@@ -94,7 +94,7 @@ def choose(settings: Fit, source: Source) -> Choices:
         optimizer=optimizer,
         lr=DEFAULT_LR[optimizer, fine_tune] if lr is None else lr,
         weight_decay=DEFAULT_WEIGHT_DECAY[optimizer] if decay is None else decay,
-        clip_norm=DEFAULT_CLIP_NORM[fine_tune],
+        clip_norm=CLIP_NORM if fine_tune else None,
         precision=keras.config.dtype_policy().name,
     )
 
@@ -142,6 +142,33 @@ def build_network(settings: Fit, choices: Choices, num_classes: int) -> keras.Mo
         return network
     except (ValueError, TypeError, OSError) as error:
         raise InputError(str(error)) from error
+
+
+def adapt(choices: Choices, network: keras.Model) -> Choices:
+    """Decide what depends on the network itself.
+
+    The head is not trained alone where it is no linear classifier on features, and gradients through
+    loops are clipped.
+
+    Raises:
+        InputError: If the head is all that was to be trained.
+    """
+    if is_recurrent(network):
+        choices = dataclasses.replace(choices, clip_norm=CLIP_NORM)
+    if not choices.train_head or isinstance(network.get_layer(HEAD), keras.layers.Dense):
+        return choices
+    if not choices.epochs:
+        raise InputError(
+            f"--freeze backbone: the last layer of {network.name} is no linear classifier on features "
+            "that could be trained alone. Leave --freeze out."
+        )
+    return dataclasses.replace(choices, train_head=False)
+
+
+def is_recurrent(model: keras.Model) -> bool:
+    """Tell whether a network has loops, through which gradients explode (Pascanu et al. 2013)."""
+    recurrent = (keras.layers.RNN, keras.layers.Bidirectional)
+    return any(isinstance(layer, recurrent) for layer in model.layers)
 
 
 def suits_phones(arch: str, network: keras.Model) -> bool:

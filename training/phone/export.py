@@ -90,6 +90,18 @@ def export_run(
     return [f"{run.export / name}: {p}" for name, entry in report.items() for p in entry["problems"]]
 
 
+def gate_by_gate(model: keras.Model) -> None:
+    """Let LSTM and GRU cells compute each gate by a product of its own.
+
+    The gates that act on the state do nothing in the first step, where it is zero. Where one product is
+    split among all gates, TFLite's converter leaves the dead part, and with it the split, in float.
+    """
+    for layer in model.layers:
+        for side in (getattr(layer, "forward_layer", layer), getattr(layer, "backward_layer", layer)):
+            if isinstance(side, keras.layers.LSTM | keras.layers.GRU):
+                side.cell.implementation = 1
+
+
 def write_saved_model(model: keras.Model, card: dict[str, Any], path: Path) -> None:
     """Write a SavedModel with three signatures.
 
@@ -143,6 +155,7 @@ def write_tflite(model: keras.Model, calibration: np.ndarray, files: dict[str, P
         calibration: uint8 (n, height, width, channels).
         files: For each of `KINDS`, the file to write.
     """
+    gate_by_gate(model)
     one = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="image")
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)

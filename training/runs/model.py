@@ -53,8 +53,16 @@ def in_float32(model: "keras.Model") -> "keras.Model":
         return model
 
     def clone(layer):
-        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+        return type(layer).from_config(_in_float32(layer.get_config()))
 
     copy = keras.models.clone_model(model, clone_function=clone)
     copy.set_weights(model.get_weights())
     return copy
+
+
+def _in_float32(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a layer, and of those inside it, with float32 for their types."""
+    return {
+        key: "float32" if key == "dtype" else _in_float32(value) if isinstance(value, dict) else value
+        for key, value in config.items()
+    }
