@@ -136,7 +136,9 @@ class _Graph:
         visited: list[int] = []
         parts = self._walk(0, len(self.operations), visited)
         if sorted(visited) != list(range(len(self.operations))):
-            raise ValueError("This network has parts that never meet again: it cannot be drawn in blocks.")
+            raise ValueError(
+                "This network has parts that never meet again: it cannot be drawn in blocks."
+            )
         return parts
 
     def _walk(self, at: int, end: int, visited: list[int]) -> list[Unit | Fork]:

@@ -138,7 +138,9 @@ def _draw_legend(svg, y: float) -> None:
         _add(svg, "rect", x=f"{x:g}", y=y - 10, width=14, height=12, rx=2, fill=fill, stroke=stroke)
         _text(svg, x + 20, y, meaning, "quiet")
         x += 40 + 6.6 * len(meaning)
-    explanation = "/2: stride 2 · +: sum · concat: channels side by side · sees: side of the receptive field"
+    explanation = (
+        "/2: stride 2 · +: sum · concat: channels side by side · sees: side of the receptive field"
+    )
     _text(svg, 20, y + 20, explanation, "quiet")
 
 
@@ -210,7 +212,7 @@ def _draw_fork(svg, fork: Fork, middle: float, y: float) -> None:
         left, right = min(places[0], middle - 30) - 8, max(places[-1], middle + 30) + 8
         box = {"x": f"{left:g}", "y": f"{bottom:g}", "width": f"{right - left:g}", "class": "join"}
         _add(svg, "rect", height=_join_height(fork), rx=9, **box)
-        _text(svg, middle, bottom + 14, "concat", "mid")
+        _text(svg, (left + right) / 2, bottom + 14, "concat", "mid")
 
 
 def _wire(svg, *points: tuple[float, float]) -> None:
