@@ -81,9 +81,7 @@ def check(arguments: Arguments) -> None:
         if value is None:
             continue
         if arguments.budget is not None:
-            raise ValueError(
-                f"{flag} does not go with --budget, which lists published networks as they are."
-            )
+            raise ValueError(f"{flag} does not go with --budget, which lists networks as published.")
         if arguments.name is None:
             raise ValueError(f"{flag} needs the NAME of a network: python -m cnn_keras NAME {flag} ...")
     if arguments.markdown and (arguments.name is not None or arguments.budget is not None):
@@ -98,7 +96,7 @@ def check(arguments: Arguments) -> None:
             raise ValueError(f"--plot writes SVG: the file must end in .svg, not '{arguments.plot}'.")
         if arguments.plot.is_dir() or not os.access(arguments.plot.parent, os.W_OK):
             raise ValueError(
-                f"--plot cannot write '{arguments.plot}': it must be a file in a folder that can be written."
+                f"--plot cannot write '{arguments.plot}': it must be a file in a writable folder."
             )
 
 
@@ -222,8 +220,8 @@ def print_layers(model) -> None:
     print(
         "\nparameters: trainable ones; MACs: multiply-adds for one image without bias and normalisation;"
         "\nmemory: the layer's output for one image in float32; sees: side of the receptive field of one"
-        "\noutput position, in input pixels; stride: input pixels between neighbouring positions; centre:"
-        "\ninput coordinate of the middle of the first position's field, where the first pixel is at 0."
+        "\noutput position, in input pixels; stride: input pixels between neighbouring positions;"
+        "\ncentre: middle of the first position's field, where the first pixel of the input is at 0."
     )
     for lesson in lessons.of(model):
         print()
@@ -240,8 +238,12 @@ def _seen(field: analysis.Field) -> tuple[str, str, str]:
 def print_comparison(one: comparison.Measured, two: comparison.Measured) -> None:
     """Print two networks side by side."""
     print(as_text(comparison.totals(one, two)))
-    print("\nWhat each spends at every scale (stride: input pixels between neighbouring positions;")
-    print("head: what sees the whole picture; layers: those with kernels):\n")
+    print(
+        "\nWhat each spends at every scale. Below a network's name stands its last output there; layers:"
+    )
+    print(
+        "those with kernels; stride: input pixels between neighbours; head: what sees the whole picture.\n"
+    )
     print(as_text(comparison.stages(one, two)))
 
 

@@ -5,7 +5,6 @@ model of the catalogue is a series of units (a convolution with its normalisatio
 pooling, a dense layer) and forks (branches and the layer where they meet), each branch a series again.
 """
 
-import os
 import re
 from dataclasses import dataclass, field
 
@@ -136,9 +135,7 @@ class _Graph:
         visited: list[int] = []
         parts = self._walk(0, len(self.operations), visited)
         if sorted(visited) != list(range(len(self.operations))):
-            raise ValueError(
-                "This network has parts that never meet again: it cannot be drawn in blocks."
-            )
+            raise ValueError("This network has branches that never meet: it cannot be drawn in blocks.")
         return parts
 
     def _walk(self, at: int, end: int, visited: list[int]) -> list[Unit | Fork]:
@@ -194,10 +191,16 @@ def _block_name(part: Unit | Fork) -> str:
         name = part.main.name
     else:  # not the layers behind the meeting, which may be called after the next block
         inner = layers_of(part)[: 1 - len(part.rows) or None]
-        name = os.path.commonprefix([row.name for row in inner]).rstrip("_")
+        name = _shared_start([row.name for row in inner])
     if found := _BLOCK.match(name + "_"):
         return "".join(group for group in found.groups() if group)
     return name.removesuffix("_conv")
+
+
+def _shared_start(names: list[str]) -> str:
+    first, last = min(names), max(names)  # what these share, all names between them share
+    end = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return first[:end].rstrip("_")
 
 
 def _signature(parts: list[Unit | Fork]):
@@ -217,7 +220,7 @@ def _layout(parts: list[Unit | Fork]) -> tuple:
 
 
 def _describe(operation, row: Row) -> tuple[str, str]:
-    """Return label and kind of the unit that an operation makes; "" for a small one, which makes none."""
+    """Return label and kind of the unit that an operation makes; "" for a small one: it makes none."""
     layers = keras.layers
     if isinstance(operation, layers.InputLayer):
         return " x ".join(map(str, row.output_shape)), "input"

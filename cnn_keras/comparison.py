@@ -42,7 +42,7 @@ def totals(one: Measured, two: Measured) -> Table:
         ("receptive field of the last map (px)", lambda m: _last_map(m).field.size, ","),
         ("its stride (px)", lambda m: _last_map(m).field.stride, ","),
     )
-    table = [("", *_headings(one, two), "times")]
+    table = [("", *_headings(one, two), "second : first")]
     table.append(("input", *(_shape(m.table[0]) for m in (one, two)), ""))
     for label, fact, form in facts:
         a, b = fact(one), fact(two)
@@ -58,17 +58,9 @@ def stages(one: Measured, two: Measured) -> Table:
     What sees the whole picture, behind global pooling or flattening, is the head.
     """
     a, b = _by_stride(one.table), _by_stride(two.table)
-    headings = _headings(one, two)
-    table = [
-        (
-            "stride",
-            *(
-                f"{name}: {what}"
-                for name in headings
-                for what in ("output", "layers", "parameters", "MACs")
-            ),
-        )
-    ]
+    what = ("layers", "parameters", "MACs (M)")
+    first, second = _headings(one, two)
+    table = [("stride", first, *what, second, *what)]
     for stride in sorted(a.keys() | b.keys()):
         label = "head" if math.isinf(stride) else f"{stride:g}"
         table.append((label, *_spent(a.get(stride, [])), *_spent(b.get(stride, []))))
@@ -94,7 +86,7 @@ def _spent(table: list[Row]) -> tuple[str, ...]:
         _shape(table[-1]),
         f"{sum(row.macs > 0 for row in table):,}",
         f"{sum(row.params for row in table):,}",
-        f"{sum(row.macs for row in table):,}",
+        f"{sum(row.macs for row in table) / 1e6:,.1f}",
     )
 
 

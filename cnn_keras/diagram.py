@@ -11,6 +11,7 @@ from cnn_keras.blocks import Block, Fork, Unit
 
 UNIT_HEIGHT, UNIT_GAP = 24, 12  # pixels
 FORK_GAP, BRANCH_GAP = 16, 14  # above and below the branches; between them
+TIMES = "\N{MULTIPLICATION SIGN}"
 LINE_WIDTH = 22  # room for a branch that is only a line
 LEFT, RIGHT = 170, 250  # columns of names and of numbers
 COLOURS = {
@@ -117,7 +118,9 @@ def _draw_block(svg, block: Block, middle, y, inner, height, *, first, last) -> 
     if not last:
         _wire(group, (middle, top + content), (middle, y + height))
 
-    names = [block.name] if block.count == 1 else [f"{block.name} …", f"{block.last}  × {block.count}"]
+    names = (
+        [block.name] if block.count == 1 else [f"{block.name} …", f"{block.last}  {TIMES} {block.count}"]
+    )
     for i, name in enumerate(names):
         _text(group, 20, y + height / 2 + 4 + 15 * (i - (len(names) - 1) / 2), name, "name")
     params, macs = sum(row.params for row in block.rows), sum(row.macs for row in block.rows)

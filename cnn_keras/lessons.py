@@ -133,10 +133,8 @@ def _about_stacks(found: list[Comparison]) -> Iterator[str]:
     most = max(len(comparison.layers) for comparison in found)
     shown = [comparison for comparison in found if len(comparison.layers) == most][-1]
     yield (
-        f"Stacked 3x3 convolutions: {shown.layers[0]} to {shown.layers[-1]}, {most} in line, see as much as "
-        f"{shown.instead}.\n"
-        + _against(shown)
-        + f"\nAnd there are {most} non-linearities in place of one."
+        f"Stacked 3x3 convolutions: {shown.layers[0]} to {shown.layers[-1]}, {most} in line, see as much "
+        f"as {shown.instead}, with {most} non-linearities in place of one:\n{_against(shown)}"
     )
 
 
@@ -154,7 +152,7 @@ def _about_reductions(found: list[Comparison]) -> Iterator[str]:
         yield _example_and_sum(
             "1x1 reductions",
             found,
-            "take channels away first, so that the larger kernel has fewer to read",
+            "leave the larger kernel fewer channels to read",
         )
 
 
@@ -173,11 +171,11 @@ def _example_and_sum(title: str, found: list[Comparison], why: str) -> str:
 
 
 def _against(comparison: Comparison) -> str:
-    cost, other = comparison.cost, comparison.other
-    return (
-        f"    {cost.weights:,} weights against {other.weights:,}: {other.weights / cost.weights:.2f} times\n"
-        f"    {cost.macs:,} MACs against {other.macs:,}: {other.macs / cost.macs:.2f} times"
+    pairs = (
+        ("weights", comparison.cost.weights, comparison.other.weights),
+        ("MACs", comparison.cost.macs, comparison.other.macs),
     )
+    return "\n".join(f"    {own:,} {what} against {b:,}: {b / own:.2f} times" for what, own, b in pairs)
 
 
 def _feeding(model) -> dict[str, "keras.layers.Layer"]:

@@ -110,9 +110,9 @@ class Variant:
         wanted = self.available_knobs | dict(knobs)
         for point in self.published:
             size = point.image_size or self.input_size
-            if point.top1 is not None and size == image_size:
-                if self.available_knobs | dict(point.knobs) == wanted:
-                    return point
+            same = size == image_size and self.available_knobs | dict(point.knobs) == wanted
+            if same and point.top1 is not None:
+                return point
         return None
 
     def check_knobs(self, knobs: Mapping[str, Any]) -> None:
