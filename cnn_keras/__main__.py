@@ -239,11 +239,9 @@ def print_comparison(one: comparison.Measured, two: comparison.Measured) -> None
     """Print two networks side by side."""
     print(as_text(comparison.totals(one, two)))
     print(
-        "\nWhat each spends at every scale. Below a network's name stands its last output there; layers:"
+        "\nWhat each spends at every scale. Below a network's name stands its last output there; layers: those"
     )
-    print(
-        "those with kernels; stride: input pixels between neighbours; head: what sees the whole picture.\n"
-    )
+    print("with kernels; stride: input pixels between neighbours; head: what sees the whole picture.\n")
     print(as_text(comparison.stages(one, two)))
 
 

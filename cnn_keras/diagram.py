@@ -72,7 +72,7 @@ def draw(model, title: str, subtitle: str = "") -> str:
         _draw_block(svg, block, middle, y, inner, height, first=i == 0, last=i == len(parts) - 1)
         y += height + 14
     _draw_legend(svg, y + 12)
-    height = y + 54
+    height = y + 70
     paper.set("height", str(height))
     svg.set("viewBox", f"0 0 {width:g} {height:g}")
     svg.set("width", f"{width:g}")
@@ -145,6 +145,10 @@ def _draw_legend(svg, y: float) -> None:
         "/2: stride 2 · +: sum · concat: channels side by side · sees: side of the receptive field"
     )
     _text(svg, 20, y + 20, explanation, "quiet")
+    repeats = (
+        f"{TIMES} 3: three alike, one behind the other; beside them the last output and what all cost"
+    )
+    _text(svg, 20, y + 36, repeats, "quiet")
 
 
 def _unit_width(unit: Unit) -> float:

@@ -133,8 +133,8 @@ def _about_stacks(found: list[Comparison]) -> Iterator[str]:
     most = max(len(comparison.layers) for comparison in found)
     shown = [comparison for comparison in found if len(comparison.layers) == most][-1]
     yield (
-        f"Stacked 3x3 convolutions: {shown.layers[0]} to {shown.layers[-1]}, {most} in line, see as much "
-        f"as {shown.instead}, with {most} non-linearities in place of one:\n{_against(shown)}"
+        f"Stacked 3x3 convolutions: {shown.layers[0]} to {shown.layers[-1]}, {most} in line, see as "
+        f"much as {shown.instead}, with {most} non-linearities in place of one:\n{_against(shown)}"
     )
 
 

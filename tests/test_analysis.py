@@ -36,8 +36,8 @@ def test_receptive_field_of_factorised_kernels():
 
 def test_receptive_fields_of_alexnet_by_hand():
     """227 pixels. conv1 11 / 4: middle of 0..10. pool1 3 / 2: one step of 4 on, 9. conv2 5x5 "same": its
-    middle stays, 4 positions of 8 more. pool2 3 / 2: one step of 8 on, 17. conv3 to 5: 2 positions of 16 each
-    more. pool5 3 / 2: one step of 16 on, 33.
+    middle stays, 4 positions of 8 more. pool2 3 / 2: one step of 8 on, 17. conv3 to conv5: 2 positions
+    of 16 more each. pool5 3 / 2: one step of 16 on, 33.
     """
     rows = {row.name: row.field for row in analysis.rows(cnn_keras.build("alexnet"))}
     expected = {

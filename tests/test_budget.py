@@ -64,7 +64,7 @@ def test_rows_are_what_is_built(alpha, size):
 
 
 def test_mobile_nets_of_every_published_width_and_size():
-    """TF-slim: 4 x 4 for v1; for v2 four widths at five sizes and two wider ones; MACs as it prints them."""
+    """TF-slim: 4 x 4 for v1; for v2 four widths at five sizes and two wider ones."""
     sizes = {"mobilenet_v1": (224, 192, 160, 128), "mobilenet_v2": (224, 192, 160, 128, 96)}
     widths = {"mobilenet_v1": (1.0, 0.75, 0.5, 0.25), "mobilenet_v2": (1.0, 0.75, 0.5, 0.35)}
     for name in sizes:
@@ -79,7 +79,7 @@ def test_mobile_nets_of_every_published_width_and_size():
 
 
 def test_counts_of_switched_networks_are_their_own():
-    """A point with switches that change the counts must say which; None would mean the plain network's."""
+    """A point with switches that change the counts must give them; None is the plain network's."""
     for name in cnn_keras.names():
         variant = cnn_keras.get(name)
         for point in variant.published:
