@@ -108,10 +108,8 @@ def print_budget(arguments: Arguments) -> None:
         print(f"No network of which the accuracy or the counts are published meets {arguments.budget}.")
         return
     print(as_text(budget.table(found)))
-    print(
-        "\nAccuracies belong to the weights of the source. --alpha and --image-size of training.fit, and"
-    )
-    print("--knob for other switches, build these networks.")
+    print("\nAccuracies belong to the weights of the source. --alpha, --knob and --image-size of")
+    print("training.fit train these networks on your pictures.")
 
 
 def catalogue() -> Table:
@@ -239,7 +237,7 @@ def print_comparison(one: comparison.Measured, two: comparison.Measured) -> None
     """Print two networks side by side."""
     print(as_text(comparison.totals(one, two)))
     print(
-        "\nWhat each spends at every scale. Below a network's name stands its last output there; layers: those"
+        "\nWhat each spends at every scale. Below a network's name: its last output there; layers: those"
     )
     print("with kernels; stride: input pixels between neighbours; head: what sees the whole picture.\n")
     print(as_text(comparison.stages(one, two)))
