@@ -13,7 +13,7 @@ from cnn_keras.lazy import keras
 
 # What layers of one block have in common where they lie in one line: block_3_expand and block_3_project,
 # block5_conv1 and block5_pool, conv_dw_2 and conv_pw_2.
-_BLOCK = re.compile(r"(.*?block_?\d+|expanded_conv|stem|pool\d+)_|(conv)_(?:dw|pw)(_\d+)")
+_BLOCK = re.compile(r"(.*?block_?\d+|expanded_conv|stem|pool\d+)_|conv_(?:dw|pw)(_\d+)")
 
 _PREPARING = ("ZeroPadding2D", "Pad", "Flatten")  # small layers that belong to the unit behind them
 
@@ -193,7 +193,7 @@ def _block_name(part: Unit | Fork) -> str:
         inner = layers_of(part)[: 1 - len(part.rows) or None]
         name = _shared_start([row.name for row in inner])
     if found := _BLOCK.match(name + "_"):
-        return "".join(group for group in found.groups() if group)
+        return found[1] or f"separable{found[2]}"
     return name.removesuffix("_conv")
 
 

@@ -6,6 +6,7 @@ reduction with one on all channels. Weights are those of the kernels, without bi
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -54,7 +55,7 @@ def of(model: "keras.Model") -> list[str]:
 
 def stacks(model: "keras.Model") -> list[Comparison]:
     """Find two or more 3x3 convolutions in line, against one kernel that sees as much."""
-    feeding = _feeding(model)
+    feeding = _feeding(model, past_forks=False)  # one kernel could not give what lies between
     found: list[list] = []
     for layer in model.layers:
         if not _is_standard(layer, (3, 3)) or layer.strides != (1, 1):
@@ -131,7 +132,8 @@ def _about_stacks(found: list[Comparison]) -> Iterator[str]:
     if not found:
         return
     most = max(len(comparison.layers) for comparison in found)
-    shown = [comparison for comparison in found if len(comparison.layers) == most][-1]
+    longest = [comparison for comparison in found if len(comparison.layers) == most]
+    shown = max(reversed(longest), key=lambda c: c.other.weights / c.cost.weights)
     yield (
         f"Stacked 3x3 convolutions: {shown.layers[0]} to {shown.layers[-1]}, {most} in line, see as "
         f"much as {shown.instead}, with {most} non-linearities in place of one:\n{_against(shown)}"
@@ -178,10 +180,10 @@ def _against(comparison: Comparison) -> str:
     return "\n".join(f"    {own:,} {what} against {b:,}: {b / own:.2f} times" for what, own, b in pairs)
 
 
-def _feeding(model) -> dict[str, "keras.layers.Layer"]:
+def _feeding(model, past_forks: bool = True) -> dict[str, "keras.layers.Layer"]:
     """Find for each layer the one that feeds it, past those that only pad, normalise or activate.
 
-    Layers that pool or join branches feed nothing in this sense.
+    Without `past_forks`, a layer whose output is read more than once feeds nothing.
     """
     layers = keras.layers
     passing = (
@@ -193,10 +195,15 @@ def _feeding(model) -> dict[str, "keras.layers.Layer"]:
         layers.ReLU,
         layers.ZeroPadding2D,
     )
+    readers = Counter(
+        id(tensor) for operation in model.operations for tensor in keras.tree.flatten(operation.input)
+    )
     feeding: dict[str, layers.Layer] = {}
     for layer in model.layers:
         tensors = keras.tree.flatten(layer.input)
         source = tensors[0]._keras_history.operation if len(tensors) == 1 else None
+        if source is not None and not past_forks and readers[id(tensors[0])] > 1:
+            source = None
         feeding[layer.name] = feeding[source.name] if isinstance(source, passing) else source
     return feeding
 

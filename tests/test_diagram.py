@@ -118,6 +118,14 @@ def test_inverted_residuals_with_and_without_shortcut():
     assert found["block_7"].count == 3
 
 
+def test_a_depthwise_and_a_1x1_convolution_are_one_block():
+    found = blocks.of(cnn_keras.build("mobilenet_v1", (32, 32, 3)))
+    assert [block.name for block in found][1:4] == ["conv1", "separable_1", "separable_2"]
+    repeated = next(block for block in found if block.count > 1)
+    assert (repeated.name, repeated.last, repeated.count) == ("separable_7", "separable_11", 5)
+    assert sum(row.kind == "DepthwiseConv2D" for row in repeated.rows) == 5
+
+
 def test_a_model_of_ones_own():
     image = keras.Input((8, 8, 3), name="image")
     x = keras.layers.Conv2D(4, (1, 3), strides=2, name="a")(image)

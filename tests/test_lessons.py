@@ -33,6 +33,15 @@ def test_a_stack_with_different_channels():
     assert stack.other == lessons.Cost(3_200, 320_000)
 
 
+def test_a_stack_ends_where_a_shortcut_leaves():
+    """ResNet-20: the stem's output also goes past the first block; nine blocks of two convolutions."""
+    found = lessons.stacks(cnn_keras.build("resnet20", (32, 32, 3), 10))
+    assert {len(stack.layers) for stack in found} == {2}
+    assert found[0].layers == ("conv2_block1_1_conv", "conv2_block1_2_conv")
+    (text,) = lessons.of(cnn_keras.build("resnet20", (32, 32, 3), 10))
+    assert f"{18 * 64 * 64:,} weights against {25 * 64 * 64:,}: 1.39 times" in text
+
+
 def test_separable_convolutions_of_mobilenet_v1():
     """Table 4 of the paper: 4866 million MACs with standard convolutions, 569 with separable ones."""
     found = lessons.separable(cnn_keras.build("mobilenet_v1"))
