@@ -160,7 +160,7 @@ class _Graph:
                 branches = [self._walk(c, meeting, visited) for c in self.consumers[at]]
                 kind = "add" if self.rows[meeting].kind == "Add" else "concat"
                 branches.sort(key=_first_name)  # as the tables number them
-                branches.sort(key=len if kind == "add" else bool, reverse=True)  # the shortcut last
+                branches.sort(key=_work if kind == "add" else bool, reverse=True)  # the shortcut last
                 parts.append(Fork(branches, kind, [self.rows[meeting]]))
                 visited.append(meeting)
                 at = meeting
@@ -172,6 +172,10 @@ class _Graph:
 
 def _first_name(parts: list[Unit | Fork]) -> str:
     return layers_of(parts[0])[0].name if parts else ""
+
+
+def _work(parts: list[Unit | Fork]) -> tuple[int, int]:
+    return sum(row.macs for part in parts for row in layers_of(part)), len(parts)
 
 
 def _grouped(parts: list[Unit | Fork]) -> list[Block]:
@@ -191,7 +195,9 @@ def _block_name(part: Unit | Fork) -> str:
         name = part.main.name
     else:  # not the layers behind the meeting, which may be called after the next block
         inner = layers_of(part)[: 1 - len(part.rows) or None]
-        name = _shared_start([row.name for row in inner])
+        # keras.ops.pad has a name that Keras gave it
+        named = [row.name for row in inner if row.kind != "Pad"]
+        name = _shared_start(named)
     if found := _BLOCK.match(name + "_"):
         return found[1] or f"separable{found[2]}"
     return name.removesuffix("_conv")

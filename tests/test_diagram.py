@@ -44,7 +44,10 @@ def test_every_layer_is_in_one_block_and_every_number_adds_up(name):
     shown = [group.find(f"{SVG}title").text.split(", ") for group in svg.iter(f"{SVG}g")]
     names = [layer for block in shown for layer in block]
     assert sorted(names) == sorted(operation.name for operation in model.operations)
-    rows = [row for block in blocks.of(model) for row in block.rows]
+    found = blocks.of(model)
+    assert all(block.name and block.last for block in found)
+    assert len({block.name for block in found}) == len(found)
+    rows = [row for block in found for row in block.rows]
     assert sum(row.params for row in rows) == cnn_keras.get(name).params
     assert sum(row.macs for row in rows) == cnn_keras.get(name).macs
     assert f"<{name}> & co" in texts(svg)
@@ -83,6 +86,20 @@ def test_branches_of_a_residual_block():
     assert [[unit.label for unit in branch] for branch in fork.branches] == [
         ["3x3 conv 128 /2", "3x3 conv 128"],
         ["1x1 conv 128 /2"],
+    ]
+
+
+def test_a_shortcut_that_pads_has_no_name_of_its_own():
+    """ResNet-20 pads its shortcuts (option A): every second pixel, and channels of zeros."""
+    found = {block.name: block for block in blocks.of(cnn_keras.build("resnet20", (32, 32, 3), 10))}
+    assert list(found)[2:] == [
+        *("conv2_block1", "conv3_block1", "conv3_block2", "conv4_block1", "conv4_block2"),
+        *("avg_pool", "predictions"),
+    ]
+    (fork,) = found["conv3_block1"].parts
+    assert [[unit.label for unit in branch] for branch in fork.branches] == [
+        ["3x3 conv 32 /2", "3x3 conv 32"],
+        ["1x1 max pool /2", "pad"],
     ]
 
 
