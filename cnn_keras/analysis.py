@@ -99,6 +99,18 @@ def count_macs(model: "keras.Model") -> int:
     return sum(row.macs for row in rows(model))
 
 
+def depth(model: "keras.Model") -> int:
+    """Count the layers with kernels on the longest way through a Functional model, as papers do."""
+    deepest: dict[int, int] = {}  # id of a Keras tensor -> layers in front of it
+    for operation in model.operations:
+        inputs = keras.tree.flatten(operation.input)
+        outputs = keras.tree.flatten(operation.output)
+        own = bool(_macs(operation, inputs, tuple(outputs[0].shape[1:])))
+        here = own + max((deepest.get(id(tensor), 0) for tensor in inputs), default=0)
+        deepest.update((id(tensor), here) for tensor in outputs)
+    return max(deepest.values())
+
+
 def _trainable(operation) -> list:
     """Return what training could change: `trainable=False` (freezing) does not make it smaller."""
     return [w for w in getattr(operation, "variables", ()) if _is_parameter(w)]

@@ -146,6 +146,7 @@ register(
             Published(
                 knobs={"large_kernel": 3, "normalization": "batch", "lrn": False},
                 params=6_624_904,
+                macs=1_498_376_192,
                 top1=69.778,
                 top5=89.530,
                 source="torchvision",

@@ -29,8 +29,8 @@ class Published:
         source: Where the accuracy is published.
         knobs: The switches of the builder that give this network.
         image_size: Side of its square input, pixels; None for the variant's own.
-        params: Trainable parameters; None for the variant's own.
-        macs: Multiply-adds of one image; None for the variant's own.
+        params: Trainable parameters with the variant's `num_classes`; None for the variant's own.
+        macs: Multiply-adds of one image, likewise; None for the variant's own.
     """
 
     top1: float | None = None
@@ -104,6 +104,16 @@ class Variant:
             if p.kind is p.KEYWORD_ONLY and p.name != "name"
         }
         return MappingProxyType(knobs | dict(self.knobs))
+
+    def published_for(self, knobs: Mapping[str, Any], image_size: int) -> Published | None:
+        """Return the first point whose accuracy is that of this network with `knobs` at `image_size`."""
+        wanted = self.available_knobs | dict(knobs)
+        for point in self.published:
+            size = point.image_size or self.input_size
+            same = size == image_size and self.available_knobs | dict(point.knobs) == wanted
+            if same and point.top1 is not None:
+                return point
+        return None
 
     def check_knobs(self, knobs: Mapping[str, Any]) -> None:
         """Raise a ValueError if one of `knobs` is unknown or of another kind than the builder's."""

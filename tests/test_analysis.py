@@ -34,6 +34,43 @@ def test_receptive_field_of_factorised_kernels():
     assert rows[-1].field.centre == -1  # along the width: 2 padded, 1 to the kernel's middle
 
 
+def test_receptive_fields_of_alexnet_by_hand():
+    """227 pixels. conv1 11 / 4: middle of 0..10. pool1 3 / 2: one step of 4 on, 9. conv2 5x5 "same": its
+    middle stays, 4 positions of 8 more. pool2 3 / 2: one step of 8 on, 17. conv3 to conv5: 2 positions
+    of 16 more each. pool5 3 / 2: one step of 16 on, 33.
+    """
+    rows = {row.name: row.field for row in analysis.rows(cnn_keras.build("alexnet"))}
+    expected = {
+        "conv1": (11, 4, 5),
+        "pool1": (19, 8, 9),
+        "conv2": (51, 8, 9),
+        "pool2": (67, 16, 17),
+        "conv5": (163, 16, 17),
+        "pool5": (195, 32, 33),
+    }
+    assert {
+        name: (rows[name].size, rows[name].stride, rows[name].centre) for name in expected
+    } == expected
+
+
+def test_the_columns_of_the_receptive_field(capsys):
+    """LeNet-5 pads nowhere: 5x5 is centred at 2, pooling 2 / 2 half a pixel on, C3 two steps of 2 on."""
+    assert main(["lenet5"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert next(line for line in lines if line.startswith("layer ")).endswith(
+        "sees (px)  stride  centre"
+    )
+    table = {line.split()[0]: line.split() for line in lines if line}
+    assert [table[name][-3:] for name in ("image", "C1", "S2", "C3", "S4")] == [
+        ["1", "1", "0"],
+        ["5", "1", "2"],
+        ["6", "2", "2.5"],
+        ["14", "2", "6.5"],
+        ["16", "4", "7.5"],
+    ]
+    assert table["predictions"][-1] == "all"
+
+
 @pytest.mark.parametrize(
     ("name", "layer", "size"),
     [("mobilenet_v2", "block_5_project_BN", 128), ("lenet5", "S4", 32), ("inception_v3", "mixed2", 139)],
