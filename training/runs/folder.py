@@ -162,15 +162,16 @@ def versions() -> dict[str, str]:
 
 def _commit() -> str | None:
     """Return the git commit of this code, "-dirty" where it was changed since, or None."""
-    here = Path(__file__)
+    here = Path(__file__).resolve()
 
     def git(*words: str) -> str:
         return subprocess.run(
-            ["git", "-C", str(here.parent), *words], capture_output=True, text=True, check=True
+            ["git", "-C", str(here.parents[2]), *words], capture_output=True, text=True, check=True
         ).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", here.name)  # an environment inside another repository is not
-        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+        git("ls-files", "--error-unmatch", str(here))  # an environment inside another repository is not
+        dirty = git("status", "--porcelain", "--", "cnn_keras", "training")
+        return git("rev-parse", "HEAD") + ("-dirty" if dirty else "")
     except (OSError, subprocess.CalledProcessError):
         return None
