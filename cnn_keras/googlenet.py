@@ -140,6 +140,7 @@ register(
         preprocessing="tf",
         params=6_998_552,
         macs=1_582_671_872,
+        aux_weight=0.3,
         published=(
             Published(top1=68.7, top5=88.9, source="BVLC Caffe bvlc_googlenet"),
             Published(top5=89.93, source="the paper, table 3"),

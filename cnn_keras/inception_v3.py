@@ -153,6 +153,7 @@ register(
         preprocessing="tf",
         params=23_817_352,
         macs=5_713_216_096,
+        aux_weight=0.4,
         published=(
             Published(top1=77.9, top5=93.7, source="keras.io/api/applications"),
             Published(top1=78.8, top5=94.4, source="the paper, table 3"),

@@ -140,6 +140,7 @@ register(
         preprocessing="tf",
         params=42_679_816,
         macs=12_253_974_624,
+        aux_weight=0.4,
         published=(
             Published(top1=80.2, top5=95.2, source="tf-models research/slim"),
             Published(top1=80.0, top5=95.0, source="the paper, table 2"),

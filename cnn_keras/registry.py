@@ -62,6 +62,7 @@ class Variant:
         preprocessing: How raw 0..255 pixels are scaled for it.
         params: Trainable parameters of the reference network, as papers and torchvision count them.
         macs: Multiply-adds of its convolutions and dense layers for one image, no bias, no BatchNorm.
+        aux_weight: Weight of each auxiliary classifier in the loss, where `aux=True` adds some.
         published: Published operating points; the first is that of the variant's own knobs and size.
         reference: The implementation that the tests compare with, e.g. "keras.applications.MobileNetV2".
         reference_knobs: Switches that make this network the one of `reference`, weight for weight.
@@ -84,6 +85,7 @@ class Variant:
     preprocessing: Preprocessing
     params: int
     macs: int
+    aux_weight: float = 0.0
     published: tuple[Published, ...] = ()
     reference: str | None = None
     reference_knobs: Mapping[str, Any] = field(default_factory=dict)

@@ -20,6 +20,7 @@ def fit(settings: Fit) -> int:
 
     on_device = device.start(settings.seed, settings.precision)
 
+    import cnn_keras
     from cnn_keras.preprocessing import assemble
     from training.data.prepare import prepare
     from training.data.sources import open_source
@@ -36,7 +37,8 @@ def fit(settings: Fit) -> int:
     choices = plan.choose(settings, source)
 
     # --- network: first, because what is wrong with it shows at once ------------------------------
-    network = plan.build_network(settings, choices, len(source.class_names))
+    trained = plan.build_network(settings, choices, len(source.class_names))
+    network = cnn_keras.without_auxiliary(trained)  # what is kept
     choices = plan.adapt(choices, network)
     model = assemble(network, choices.scaling)
 
@@ -65,9 +67,11 @@ def fit(settings: Fit) -> int:
             if not choices.epochs:
                 write_text(run.history, as_csv(rows))
         if choices.epochs:
-            regime.train(model, network, data, settings, choices, run, best)
+            both = assemble(trained, choices.scaling)
+            regime.train(both, network, data, settings, choices, run, best)
         else:
-            best.offer(*regime.validate(model, data, settings.batch_size), epoch=0)
+            accuracy_loss = regime.validate(network, choices.scaling, data, settings.batch_size)
+            best.offer(*accuracy_loss, epoch=0)
     except KeyboardInterrupt:
         return _interrupted(run, best, card)
 

@@ -12,7 +12,7 @@ from training.data.prepare import Split
 
 
 def training_batches(
-    split: Split, batch_size: int, epochs: int, *, policy: str, seed: int
+    split: Split, batch_size: int, epochs: int, *, policy: str, seed: int, first_epoch: int = 0
 ) -> tuple[tf.data.Dataset, int]:
     """Make the batches of a whole training.
 
@@ -23,6 +23,7 @@ def training_batches(
         epochs: How many epochs the dataset holds.
         policy: A policy of `training.data.augment`.
         seed: Decides order and augmentation.
+        first_epoch: Number of the first of these epochs; the others go on from there.
 
     Returns:
         The dataset of (uint8 (batch, height, width, channels), int32 (batch,)); its batches an epoch.
@@ -33,7 +34,7 @@ def training_batches(
     read = _reader(split)
 
     def example(n: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        epoch, position = n // (steps * batch_size), n % (steps * batch_size)
+        epoch, position = first_epoch + n // (steps * batch_size), n % (steps * batch_size)
         order = tf.stack([tf.constant(seed, tf.int64), epoch])
         index = tf.random.experimental.index_shuffle(position, order, count - 1)
         image, label = read(index)

@@ -27,12 +27,19 @@ class Progress(keras.callbacks.Callback):
         super().__init__()
         self._run, self._steps, self._epochs, self._batch_size = run, steps, epochs, batch_size
         self._rows: list[dict[str, float]] = []
+        self.stage = ""  # what is being trained, where that changes
 
     def on_train_begin(self, logs=None):
         """Open the bar: it counts pictures of all epochs, so that its time left is that of the fit."""
-        total = self._steps * self._epochs * self._batch_size
+        pictures = self._steps * self._batch_size
         self._bar = tqdm(
-            total=total, unit=" images", unit_scale=True, leave=False, disable=None, dynamic_ncols=True
+            total=pictures * self._epochs,
+            initial=pictures * len(self._rows),
+            unit=" images",
+            unit_scale=True,
+            leave=False,
+            disable=None,
+            dynamic_ncols=True,
         )
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -54,8 +61,9 @@ class Progress(keras.callbacks.Callback):
         write_text(self._run.history, as_csv(self._rows))
         with tqdm.external_write_mode():
             log.info(
-                "epoch %d/%d  loss %.4f  accuracy %.4f  val_loss %.4f  val_accuracy %.4f  %.1f s",
-                *(epoch + 1, self._epochs, row["loss"], row["accuracy"]),
+                "epoch %d/%d%s  loss %.4f  accuracy %.4f  val_loss %.4f  val_accuracy %.4f  %.1f s",
+                *(epoch + 1, self._epochs, self.stage and f" ({self.stage})"),
+                *(row["loss"], row["accuracy"]),
                 *(row["val_loss"], row["val_accuracy"], seconds),
             )
 

@@ -120,7 +120,7 @@ def image_size_for(variant: cnn_keras.Variant, picture_size: int, fine_tune: boo
 
 
 def build_network(settings: Fit, choices: Choices, num_classes: int) -> keras.Model:
-    """Build the network and load its first weights.
+    """Build the network, perhaps with auxiliary classifiers, and load its first weights.
 
     Raises:
         InputError: If the weights do not fit.
@@ -128,9 +128,10 @@ def build_network(settings: Fit, choices: Choices, num_classes: int) -> keras.Mo
     shape = (choices.image_size, choices.image_size, choices.channels)
     try:
         network = cnn_keras.build(settings.arch, shape, num_classes, **settings.knobs)
-        if len(network.outputs) > 1:
+        if settings.stage_by_stage and choices.epochs < len(network.output):
             raise ValueError(
-                "--knob aux=True: auxiliary classifiers cannot be trained by this command yet."
+                f"--stage-by-stage trains {settings.arch} in {len(network.output)} stages: --epochs must "
+                "be at least as many."
             )
         if settings.weights is None:
             return network
@@ -138,7 +139,7 @@ def build_network(settings: Fit, choices: Choices, num_classes: int) -> keras.Mo
             path = imagenet.download(settings.arch, choices.image_size, settings.knobs)
         else:
             path = settings.weights
-        cnn_keras.load_weights(network, path, replace=(HEAD,))
+        cnn_keras.load_weights(cnn_keras.without_auxiliary(network), path, replace=(HEAD,))
         return network
     except (ValueError, TypeError, OSError) as error:
         raise InputError(str(error)) from error
@@ -223,7 +224,7 @@ def card_entries(settings: Fit, choices: Choices, data: Data) -> dict[str, Any]:
     """Return what a card says about the network and its data."""
     return {
         "architecture": settings.arch,
-        "knobs": settings.knobs,
+        "knobs": {k: v for k, v in settings.knobs.items() if k != "aux"},  # these are not kept
         "image_size": choices.image_size,
         "channels": choices.channels,
         "class_names": list(data.class_names),

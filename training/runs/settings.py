@@ -96,6 +96,9 @@ class Training:
     """Epochs over which the learning rate rises, before it falls along a cosine."""
     weight_decay: Number = None
     """Decoupled weight decay of kernels (not of biases and normalisation)."""
+    stage_by_stage: bool = False
+    """With --knob aux=True: train up to the first auxiliary classifier, then up to the next, then to the
+    end, instead of all of them at once."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Decides the splits, the initial weights, the order and the augmentation. The same seed gives the
     same bytes on a CPU."""
@@ -142,6 +145,8 @@ class Fit(Main, Network, Pictures, Training, Output):
         if self.name and (self.out / self.name).exists():
             raise InputError(f"{self.out / self.name} is there already. Choose another --name.")
         check_data_name(self.data)
+        if self.stage_by_stage and not self.knobs.get("aux"):
+            raise InputError("--stage-by-stage needs the auxiliary classifiers: --knob aux=True.")
         if self.weights is None and self.freeze != "auto":
             raise InputError(
                 f"--freeze {self.freeze} needs --weights: random features are no use frozen."
