@@ -130,8 +130,8 @@ def build_network(settings: Fit, choices: Choices, num_classes: int) -> keras.Mo
         network = cnn_keras.build(settings.arch, shape, num_classes, **settings.knobs)
         if settings.stage_by_stage and choices.epochs < len(network.output):
             raise ValueError(
-                f"--stage-by-stage trains {settings.arch} in {len(network.output)} stages: --epochs must "
-                "be at least as many."
+                f"--stage-by-stage trains {settings.arch} in {len(network.output)} stages: --epochs "
+                "must be at least as many."
             )
         if settings.weights is None:
             return network

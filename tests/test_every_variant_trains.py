@@ -1,0 +1,64 @@
+"""Every network of the catalogue trains through `training.fit`: the loss goes down."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+import cnn_keras
+
+# so that 80 pictures are enough: no batch statistics that lag behind, and small steps for deep stacks
+# without normalisation
+LR = {
+    "vgg": 1e-4,
+    "alexnet": 1e-4,
+    "sequence": 1e-2,
+    "recurrent": 1e-2,
+    "perceptron": 1e-2,
+    "lenet": 1e-2,
+}
+
+
+@pytest.fixture(scope="session")
+def few_digits(tmp_path_factory):
+    """Train/ and val/ with eight and two scanned digits of each class."""
+    folder = tmp_path_factory.mktemp("few") / "digits"
+    digits = load_digits()
+    for label in range(10):
+        chosen = np.flatnonzero(digits.target == label)[:10]
+        for n, i in enumerate(chosen):
+            place = folder / ("train" if n < 8 else "val") / str(label)
+            place.mkdir(parents=True, exist_ok=True)
+            pixels = np.rint(digits.images[i] * (255 / 16)).astype(np.uint8)
+            Image.fromarray(pixels).save(place / f"{i}.png")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", cnn_keras.names())
+def test_the_loss_goes_down(name, few_digits, cli, tmp_path):
+    variant = cnn_keras.get(name)
+    size = max(32, variant.min_size)
+    words = (
+        "--arch",
+        name,
+        "--data",
+        few_digits,
+        "--image-size",
+        size,
+        "--epochs",
+        4,
+        "--augment",
+        "none",
+    )
+    more = ("--batch-size", 16, "--lr", LR.get(variant.family, 1e-3), "--export", "none")
+    process = cli("training.fit", *words, *more, "--out", tmp_path, "--name", "run", timeout=900)
+    assert process.returncode == 0, process.stderr
+    with (tmp_path / "run" / "history.csv").open() as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    assert len(losses) == 4
+    assert losses[-1] < losses[0]
+    assert json.loads((tmp_path / "run" / "card.json").read_text())["architecture"] == name
