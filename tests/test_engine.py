@@ -105,6 +105,7 @@ def test_best_weights_are_those_on_disk(tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(good, network.get_weights(), strict=True))
 
 
+@pytest.mark.slow
 def test_the_head_is_as_good_as_a_logistic_regression():
     """On the 64 pixels of the digits, which are as many and as large as pooled features are."""
     data = prepare(open_source("digits"), 8, 1, quiet=True)
@@ -304,7 +305,7 @@ def test_weights_of_another_network_are_refused_with_both_sides(cli, digits_run,
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("which", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_fit_leaves_a_usable_run(cli, tmp_path, which):
     words = ("--arch", "lenet5", "--epochs", "1000", "--out", str(tmp_path), "--name", "run")
     process = subprocess.Popen(

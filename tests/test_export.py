@@ -147,6 +147,7 @@ def test_mobilenet_v2_converts_to_builtin_operators(mobilenet, tmp_path):
     assert inspect.float_tensors(tmp_path / "model_int8.tflite") == []
 
 
+@pytest.mark.slow
 def test_mixed_precision_is_exported_in_float32(tmp_path, randomise):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

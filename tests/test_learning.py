@@ -18,7 +18,12 @@ WEIGHTS = SHARED / "weights" / "mobilenet_v2_0.35_224_no_top.weights.h5"
 
 @pytest.mark.parametrize(
     ("name", "size", "channels", "knobs"),
-    [("lenet5", 32, 1, {}), ("mobilenet_v2", 32, 3, {"alpha": 0.35, "bn_momentum": 0.9})],
+    [
+        ("lenet5", 32, 1, {}),
+        pytest.param(
+            *("mobilenet_v2", 32, 3, {"alpha": 0.35, "bn_momentum": 0.9}), marks=pytest.mark.slow
+        ),
+    ],
 )
 def test_sixteen_pictures_are_learnt_by_heart(name, size, channels, knobs):
     """Also with labels that mean nothing, and also as they are judged: in inference mode."""

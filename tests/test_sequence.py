@@ -12,10 +12,12 @@ import tensorflow as tf
 import cnn_keras
 from cnn_keras import analysis
 from cnn_keras.preprocessing import assemble
-from training.engine import plan, regime
+from training.engine import plan
 from training.phone import export, inspect
+from training.phone.convert import KINDS
 from training.phone.engines import tflite_engine
 from training.runs.command import InputError
+from training.runs.model import in_float32
 
 NAMES = ("tdnn", "ar", "narx", "rnn", "lstm", "gru")
 BOTH_WAYS = {"bidirectional": True, "layers": 2}
@@ -262,8 +264,9 @@ def converted(name, size, knobs, kind, folder, randomise):
     randomise(network)
     model = assemble(network, "unit")
     calibration = np.random.default_rng(1).integers(0, 256, (30, size, size, 1), np.uint8)
-    export.write_tflite(model, calibration, folder)
-    path = folder / ("model.tflite" if kind == "float32" else f"model_{kind}.tflite")
+    files = {k: folder / f"{k}.tflite" for k in KINDS}
+    export.write_tflite(model, calibration, files)
+    path = files[kind]
     foreign = [o for o in inspect.operators(path) if o.startswith(("CUSTOM", "FLEX", "WHILE"))]
     assert not foreign
     return model, path
@@ -272,7 +275,7 @@ def converted(name, size, knobs, kind, folder, randomise):
 @pytest.mark.parametrize(
     ("name", "knobs"),
     [
-        ("lstm", {"units": 16}),
+        pytest.param("lstm", {"units": 16}, marks=pytest.mark.slow),
         *(pytest.param(name, {}, marks=pytest.mark.slow) for name in NAMES if name != "lstm"),
         *(pytest.param(name, BOTH_WAYS, marks=pytest.mark.slow) for name in ("rnn", "lstm", "gru")),
     ],
@@ -283,7 +286,7 @@ def test_tflite(name, knobs, tmp_path, randomise, relative_difference):
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 1), np.uint8)
     expected = tf.nn.softmax(model(images.astype("float32")))
     assert relative_difference(tflite_engine(path)(images), expected) < 1e-4
-    assert inspect.float_tensors(tmp_path / "model_int8.tflite") == []
+    assert inspect.float_tensors(tmp_path / "int8.tflite") == []
 
 
 def test_mixed_precision_is_taken_out_of_the_cells_too(relative_difference):
@@ -294,7 +297,7 @@ def test_mixed_precision_is_taken_out_of_the_cells_too(relative_difference):
     finally:
         keras.mixed_precision.set_dtype_policy("float32")
     assert {output.dtype for output in outputs} == {tf.float32}
-    exact = export.in_float32(mixed)
+    exact = in_float32(mixed)
     plain = cnn_keras.build("lstm", (16, 16, 1), 3, **BOTH_WAYS)
     plain.set_weights(mixed.get_weights())
     images = pictures(2, 16, 16, 1)
@@ -302,13 +305,13 @@ def test_mixed_precision_is_taken_out_of_the_cells_too(relative_difference):
 
 
 def test_gradients_of_recurrent_networks_are_clipped():
-    recurrent = [name for name in NAMES if regime.is_recurrent(cnn_keras.build(name, num_classes=10))]
+    recurrent = [name for name in NAMES if plan.is_recurrent(cnn_keras.build(name, num_classes=10))]
     assert recurrent == ["narx", "rnn", "lstm", "gru"]
-    assert regime.is_recurrent(cnn_keras.build("rnn", num_classes=10, bidirectional=True))
+    assert plan.is_recurrent(cnn_keras.build("rnn", num_classes=10, bidirectional=True))
 
 
 def test_a_head_that_is_no_linear_layer_is_not_trained_alone():
-    choices = plan.Choices(32, 1, "unit", "none", True, 10, True, "sgd", 1e-3, 0.0)
+    choices = plan.Choices(32, 1, "unit", "none", True, 10, True, "sgd", 1e-3, 0.0, None, "float32")
     for name, alone in (("lstm", True), ("ar", False), ("narx", False)):
         network = cnn_keras.build(name, num_classes=10)
         assert plan.adapt(choices, network).train_head is alone
@@ -319,7 +322,7 @@ def test_a_head_that_is_no_linear_layer_is_not_trained_alone():
 @pytest.mark.parametrize(
     ("name", "least"),
     [
-        ("tdnn", 0.9),
+        pytest.param("tdnn", 0.9, marks=pytest.mark.slow),
         *(
             pytest.param(name, least, marks=pytest.mark.slow)
             for name, least in (("ar", 0.8), ("narx", 0.65), ("rnn", 0.85), ("lstm", 0.9), ("gru", 0.9))
