@@ -60,18 +60,33 @@ def read(path: str | Path) -> Arrays:
 
 def _root(file):
     """Return the group of the weights: a whole legacy model keeps them one level down."""
-    return file.get("model_weights", file)
+    return _member(file, "model_weights") if "model_weights" in list(file) else file
 
 
-def _array(group, key: str) -> np.ndarray:
-    """Read one array stored in this very file; links and virtual data sets could read others."""
+def _member(group, path: str):
+    """Return what this very file holds at `path`; a link on the way, at any level, is refused.
+
+    Soft links are refused too: they may lead on to an external one.
+    """
     import h5py
 
-    if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-        raise ValueError(f"{group.name}/{key} is a link to elsewhere, which is not followed.")
-    dataset = group[key]
+    for key in path.split("/"):
+        link = group.get(key, getlink=True)
+        if link is None:
+            raise KeyError(f"there is no {group.name}/{key}")
+        if not isinstance(link, h5py.HardLink):
+            raise ValueError(f"{group.name}/{key} is a link to elsewhere, which is not followed.")
+        group = group[key]
+    return group
+
+
+def _array(group, path: str) -> np.ndarray:
+    """Read one array stored in this very file; external and virtual data sets could read others."""
+    import h5py
+
+    dataset = _member(group, path)
     if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
-        raise ValueError(f"{group.name}/{key} is not an array stored in the file itself.")
+        raise ValueError(f"{group.name}/{path} is not an array stored in the file itself.")
     return dataset[()]
 
 
@@ -79,32 +94,28 @@ def _legacy(file) -> Arrays:
     root = _root(file)
     arrays = {}
     for name in (_text(n) for n in root.attrs["layer_names"]):
-        weights = [_text(w) for w in root[name].attrs["weight_names"]]
+        group = _member(root, name)
+        weights = [_text(w) for w in group.attrs["weight_names"]]
         if weights:
-            arrays[name] = [_nested(root[name], w) for w in weights]
+            arrays[name] = [_array(group, w) for w in weights]
     return arrays
-
-
-def _nested(group, path: str) -> np.ndarray:
-    *parents, key = path.split("/")
-    for parent in parents:
-        group = group[parent]
-    return _array(group, key)
 
 
 def _current(file) -> Arrays:
     arrays: Arrays = {}
-    layers = file["layers"] if "layers" in file else file["_layer_checkpoint_dependencies"]
-    for group in layers.values():
+    layers = _member(file, "layers" if "layers" in list(file) else "_layer_checkpoint_dependencies")
+    for key in layers:
+        group = _member(layers, key)
         found = list(_variables(group))
         if not found:
             continue
-        if "name" not in group["vars"].attrs:
+        about = _member(group, "vars").attrs
+        if "name" not in about:
             raise ValueError(
                 f"The weights under {group.name} carry no layer name. Save them again with Keras 3.6 or "
                 "later."
             )
-        arrays[_text(group["vars"].attrs["name"])] = found
+        arrays[_text(about["name"])] = found
     return arrays
 
 
@@ -113,11 +124,13 @@ def _variables(group) -> Iterator[np.ndarray]:
 
     The states of random generators, which are stored beside them, are no weights.
     """
-    own = group.get("vars", {})
-    yield from (_array(own, key) for key in sorted(own, key=int))
+    parts = list(group)
+    if "vars" in parts:
+        own = _member(group, "vars")
+        yield from (_array(own, key) for key in sorted(own, key=int))
     for part in ("cell", "forward_layer", "backward_layer"):  # the order of Keras's weights
-        if part in group:
-            yield from _variables(group[part])
+        if part in parts:
+            yield from _variables(_member(group, part))
 
 
 def _text(value: str | bytes) -> str:
