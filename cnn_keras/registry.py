@@ -188,7 +188,8 @@ def build(
 
     Returns:
         A Functional model from `image`, float32 (batch, height, width, channels), already scaled as
-        `get(name).preprocessing` says, to logits, float32 (batch, num_classes).
+        `get(name).preprocessing` says, to logits, float32 (batch, num_classes). Its attribute `knobs`
+        has all its switches.
 
     Raises:
         ValueError: If the name or a switch is unknown, or the input too small.
@@ -202,9 +203,11 @@ def build(
     if num_classes < 1:
         raise ValueError(f"num_classes must be 1 or more, not {num_classes}.")
     variant.check_size(*input_shape[:2])
-    return variant.builder(
+    model = variant.builder(
         tuple(input_shape), num_classes, name=variant.name, **{**variant.knobs, **knobs}
     )
+    model.knobs = MappingProxyType({**variant.available_knobs, **knobs})
+    return model
 
 
 def _did_you_mean(name: str, known: Mapping[str, Any]) -> str:

@@ -169,14 +169,15 @@ def _named(arrays: Arrays, units: Sequence[str]) -> Arrays:
 def load_weights(
     model: "keras.Model", source: str | Path, *, replace: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """Load weights from a file into the layers of the same names.
+    """Load weights from a file, or the official ones, into the layers of the same names.
 
     Where keras.applications leaves its layers' names to Keras (Inception v3), its files are matched by
     the order in which it creates them.
 
     Args:
         model: A model of `cnn_keras.build`.
-        source: A file for `read`.
+        source: A file for `read`, or "imagenet" for the official weights of keras.applications, which
+            are downloaded; with other than 1000 classes, the head stays fresh.
         replace: Layers that keep their fresh weights where the file lacks them or has other shapes,
             e.g. `(HEAD,)` for other classes.
 
@@ -186,9 +187,17 @@ def load_weights(
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file does not fit; the message lists both sides.
+        OSError: If the official weights cannot be downloaded.
     """
+    if source == "imagenet":
+        from cnn_keras import imagenet
+
+        arrays, fresh = imagenet.arrays(model)
+        replace = {*replace, *fresh}
+    else:
+        arrays = read(source)
     units = registry.get(model.name).keras_units if model.name in registry.names() else ()
-    arrays = _with_our_names(_named(read(source), units), model)
+    arrays = _with_our_names(_named(arrays, units), model)
     wanted = {layer.name: layer for layer in model.layers if layer.weights}
     kept = tuple(
         name

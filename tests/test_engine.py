@@ -13,7 +13,6 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import cnn_keras
-from cnn_keras import imagenet
 from cnn_keras.preprocessing import assemble
 from training.data.prepare import prepare
 from training.data.sources import open_source
@@ -174,51 +173,6 @@ def test_grey_networks_stay_grey_on_grey_pictures():
 
 def test_characters_are_not_mirrored():
     assert plan.choose(Fit(), open_source("digits")).policy == "digits"
-
-
-# --- ImageNet weights -----------------------------------------------------------------------------
-
-
-def test_official_files_are_those_of_keras():
-    """keras.applications asks for the same addresses."""
-    from keras.src.applications import mobilenet_v2 as reference
-
-    asked = []
-
-    def record(name, url, **_):
-        asked.append(url)
-        raise ConnectionError
-
-    for alpha in (0.35, 0.5, 0.75, 1.0, 1.3, 1.4):
-        for size in (96, 160, 224) if alpha <= 1 else (224,):
-            for top in (False, True):
-                with pytest.MonkeyPatch.context() as patch:
-                    patch.setattr(reference.file_utils, "get_file", record)
-                    with pytest.raises(ConnectionError):
-                        keras.applications.MobileNetV2((size, size, 3), alpha, include_top=top)
-                ours = imagenet.file_of("mobilenet_v2", size, {"alpha": alpha}, top=top)
-                assert asked[-1].endswith("/keras-applications/" + ours)
-
-
-def test_no_official_weights_says_so():
-    for name, knobs in (
-        ("lenet5", {}),
-        ("mobilenet_v2", {"alpha": 0.4}),
-        ("mobilenet_v2", {"expansion": 4}),
-    ):
-        with pytest.raises(ValueError, match="no official ImageNet weights"):
-            imagenet.file_of(name, 224, knobs, top=False)
-
-
-def test_without_a_network_it_says_what_to_do(monkeypatch, tmp_path):
-    def no_network(*_, **__):
-        raise OSError("no network")
-
-    monkeypatch.setattr(keras.utils, "get_file", no_network)
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    with pytest.raises(OSError, match=r"(?s)no network.*_0\.35_224_no_top\.h5.*--weights") as error:
-        imagenet.download("mobilenet_v2", 224, {"alpha": 0.35})
-    assert str(tmp_path / "models") in str(error.value)
 
 
 # --- whole fits -----------------------------------------------------------------------------------

@@ -33,12 +33,14 @@ def test_every_record_is_complete(name):
     for field in dataclasses.fields(variant):
         if field.name not in (
             *("reference", "reference_knobs", "aliases", "knobs", "published", "keras_units"),
+            "aux_weight",
         ):
             assert getattr(variant, field.name), field.name
     assert variant.url.startswith("http")
     assert variant.min_size <= variant.input_size
     assert variant.summary
     variant.check_knobs(variant.reference_knobs)
+    assert bool(variant.aux_weight) == ("aux" in variant.available_knobs)
     for point in variant.published:
         assert point.source
         variant.check_knobs(point.knobs)

@@ -37,9 +37,9 @@ def fit(settings: Fit) -> int:
     choices = plan.choose(settings, source)
 
     # --- network: first, because what is wrong with it shows at once ------------------------------
-    trained = plan.build_network(settings, choices, len(source.class_names))
+    trained, features = plan.build_network(settings, choices, len(source.class_names))
     network = cnn_keras.without_auxiliary(trained)  # what is kept
-    choices = plan.adapt(choices, network)
+    choices = plan.adapt(choices, network, features=features)
     model = assemble(network, choices.scaling)
 
     data = prepare(

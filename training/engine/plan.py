@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 import cnn_keras
-from cnn_keras import analysis, imagenet
+from cnn_keras import analysis
 from cnn_keras.tables import as_text
 from cnn_keras.weights import HEAD
 from training.data import decode
@@ -119,8 +119,11 @@ def image_size_for(variant: cnn_keras.Variant, picture_size: int, fine_tune: boo
     return min(size, variant.input_size)
 
 
-def build_network(settings: Fit, choices: Choices, num_classes: int) -> keras.Model:
+def build_network(settings: Fit, choices: Choices, num_classes: int) -> tuple[keras.Model, bool]:
     """Build the network, perhaps with auxiliary classifiers, and load its first weights.
+
+    Returns:
+        The network; whether all but its last layer have weights from elsewhere.
 
     Raises:
         InputError: If the weights do not fit.
@@ -134,34 +137,37 @@ def build_network(settings: Fit, choices: Choices, num_classes: int) -> keras.Mo
                 "must be at least as many."
             )
         if settings.weights is None:
-            return network
-        if settings.weights == "imagenet":
-            path = imagenet.download(settings.arch, choices.image_size, settings.knobs)
-        else:
-            path = settings.weights
-        cnn_keras.load_weights(cnn_keras.without_auxiliary(network), path, replace=(HEAD,))
-        return network
+            return network, False
+        main = cnn_keras.without_auxiliary(network)
+        fresh = cnn_keras.load_weights(main, settings.weights, replace=(HEAD,))
+        return network, set(fresh) <= {HEAD}
     except (ValueError, TypeError, OSError) as error:
         raise InputError(str(error)) from error
 
 
-def adapt(choices: Choices, network: keras.Model) -> Choices:
+def adapt(choices: Choices, network: keras.Model, *, features: bool = True) -> Choices:
     """Decide what depends on the network itself.
 
-    The head is not trained alone where it is no linear classifier on features, and gradients through
-    loops are clipped.
+    The head is not trained alone where it is no linear classifier on features or these are not trained,
+    and gradients through loops are clipped.
+
+    Args:
+        choices: What was decided before.
+        network: The network that is kept.
+        features: Whether all but its last layer have weights from elsewhere.
 
     Raises:
         InputError: If the head is all that was to be trained.
     """
     if is_recurrent(network):
         choices = dataclasses.replace(choices, clip_norm=CLIP_NORM)
-    if not choices.train_head or isinstance(network.get_layer(HEAD), keras.layers.Dense):
+    linear = isinstance(network.get_layer(HEAD), keras.layers.Dense)
+    if not choices.train_head or (linear and features):
         return choices
     if not choices.epochs:
         raise InputError(
-            f"--freeze backbone: the last layer of {network.name} is no linear classifier on features "
-            "that could be trained alone. Leave --freeze out."
+            f"--freeze backbone: the last layer of {network.name} is no linear classifier on trained "
+            "features that could be trained alone. Leave --freeze out."
         )
     return dataclasses.replace(choices, train_head=False)
 

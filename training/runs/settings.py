@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 import cnn_keras
-from cnn_keras import knobs
+from cnn_keras import imagenet_files, knobs
 from training.runs.command import InputError
 
 Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -124,6 +124,8 @@ class Fit(Main, Network, Pictures, Training, Output):
         try:
             variant = cnn_keras.get(self.arch)
             variant.check_knobs(self.knobs)
+            if self.weights == "imagenet":
+                imagenet_files.check(self.arch, self.knobs)
         except ValueError as error:
             raise InputError(str(error)) from None
         if self.image_size is not None:
@@ -138,6 +140,8 @@ class Fit(Main, Network, Pictures, Training, Output):
         dropout = self.knobs.get("dropout", 0.0)
         if not 0 <= dropout < 1:
             raise InputError(f"--dropout must be at least 0 and below 1, not {dropout}.")
+        if self.channels == 1 and self.weights == "imagenet":
+            raise InputError("--weights imagenet are for colour pictures: leave --channels 1 out.")
         if self.channels not in (None, 1, 3):
             raise InputError(f"--channels must be 1 or 3, not {self.channels}.")
         if self.name is not None and (not self.name.strip(".") or set(self.name) & set("/\\\0\n")):
@@ -156,8 +160,10 @@ class Fit(Main, Network, Pictures, Training, Output):
 
     @property
     def knobs(self) -> dict[str, Any]:
-        """Switches of the network, from --knob and the flags that are short for it."""
+        """Switches of the network, from --knob, the flags that are short for it, and --weights."""
         switches = knobs.parse(self.knob)
+        if self.weights == "imagenet":
+            switches = {**cnn_keras.get(self.arch).reference_knobs, **switches}
         for name in ("alpha", "dropout"):
             value = getattr(self, name)
             if value is not None and switches.setdefault(name, value) != value:
