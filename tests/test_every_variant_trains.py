@@ -41,7 +41,8 @@ def few_digits(tmp_path_factory):
 @pytest.mark.parametrize("name", cnn_keras.names())
 def test_the_loss_goes_down(name, few_digits, cli, tmp_path):
     variant = cnn_keras.get(name)
-    size = max(32, variant.min_size)
+    small = 16 if variant.family == "densenet_cifar" else 32  # of 190 layers the activations fill 11 GB
+    size = max(small, variant.min_size)
     words = (
         "--arch",
         name,
