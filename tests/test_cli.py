@@ -218,6 +218,32 @@ def test_evaluate_on_other_pictures(digits_run, digit_files, cli, tmp_path):
     assert metrics["test"]["top1"] > 0.85
 
 
+def test_moved_pictures_are_judged_by_the_splits_of_the_fit(drawn_pictures, cli, tmp_path):
+    """Training pictures must not become test pictures because a folder has moved."""
+    data = tmp_path / "before"
+    shutil.copytree(drawn_pictures, data)
+    words = ("--arch", "linear", "--epochs", 1, "--export", "none", "--out", tmp_path, "--name", "run")
+    assert cli("training.fit", "--data", data, *words).returncode == 0
+    run = tmp_path / "run"
+    metrics = (run / "metrics.json").read_text()
+    process = cli("training.evaluate", run, "--data", data)  # the very pictures of the fit
+    assert process.returncode == 0, process.stderr
+    assert (run / "metrics.json").read_text() == metrics
+    moved = data.rename(tmp_path / "after")
+    process = cli("training.evaluate", run)
+    assert process.returncode == 2
+    assert "--moved-to" in process.stderr
+    process = cli("training.evaluate", run, "--moved-to", moved)
+    assert process.returncode == 0, process.stderr
+    assert (run / "metrics.json").read_text() == metrics
+    assert "not those of the fit" not in process.stdout
+    next((moved / "square").iterdir()).unlink()
+    process = cli("training.export", run, "--moved-to", moved, "--max-images", 5)
+    assert "pictures are not those of the fit" in process.stdout
+    process = cli("training.evaluate", run, "--data", moved)
+    assert "none of them should be one of the fit" in process.stdout
+
+
 def predictions(process):
     found = [json.loads(line) for line in process.stdout.splitlines()]
     return {item["file"]: {t["class"]: t["probability"] for t in item["top"]} for item in found}

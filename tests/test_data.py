@@ -249,7 +249,7 @@ def test_moved_pictures_are_asked_for(pictures):
     card = {"data": about, "class_names": ["blue", "green", "red"]}
     before = open_again(card)
     moved = pictures.rename(pictures.with_name("moved"))
-    with pytest.raises(InputError, match="Say with --data where they are"):
+    with pytest.raises(InputError, match="Say with --moved-to where they are"):
         open_again(card)
     again = open_again(card, str(moved))
     assert [e.labels.tolist() for e in again.splits.values()] == [

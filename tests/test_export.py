@@ -124,6 +124,25 @@ def test_the_gate_exits_3_and_names_the_file(digits_run, cli, tmp_path):
     assert report["model_int8.tflite"]["problems"]
     assert report["model_int8.tflite"]["n"] == 100
 
+    # the user's own limit decides instead: 1 where not every picture agrees, 0 lets everything pass
+    for limit, status in ((0, 0), (1, 3)):
+        process = cli("training.export", copy, "--max-images", 100, "--min-agreement", limit)
+        assert process.returncode == status, process.stderr
+        report = json.loads((copy / "export" / "export.json").read_text())
+        assert {entry["min_agreement"] for entry in report.values()} == {limit}
+
+
+@pytest.mark.parametrize(("kind", "limit"), [("float32", 0.99), ("dynamic", 0.99), ("int8", 0.97)])
+def test_the_limits(digits_run, kind, limit):
+    path = Run(digits_run).tflite(kind)
+    entry = {"n": 100, "top1": 0.9, "keras_top1": 0.9, "operators": ["CONV_2D"]}
+    for agreement, wrong in ((limit, 0), (limit - 0.001, 1), (1.0, 0), (float("nan"), 1)):
+        found = export._problems(
+            path, kind, {**entry, "top1_agreement": agreement, "min_agreement": limit}
+        )
+        assert len(found) == wrong
+    assert export.MIN_AGREEMENT.get(kind, export.DEFAULT_MIN_AGREEMENT) == limit
+
 
 @pytest.fixture
 def mobilenet(randomise):

@@ -1,6 +1,7 @@
 """Files are there whole or not at all; run folders are never overwritten."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +47,26 @@ def test_replaced_replaces_a_folder_as_a_whole(tmp_path):
         temporary.mkdir()
         (temporary / "new").touch()
     assert [p.name for p in path.iterdir()] == ["new"]
+    assert [p.name for p in tmp_path.iterdir()] == ["export"]
+
+
+def test_a_folder_that_cannot_be_swapped_comes_back(tmp_path, monkeypatch):
+    """Interrupted between the two renames: the old folder is there again."""
+    path = tmp_path / "export"
+    path.mkdir()
+    (path / "old").touch()
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    def swap():
+        with files.replaced(path) as temporary:
+            temporary.mkdir()
+            monkeypatch.setattr(Path, "replace", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        swap()
+    assert [p.name for p in path.iterdir()] == ["old"]
     assert [p.name for p in tmp_path.iterdir()] == ["export"]
 
 

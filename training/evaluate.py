@@ -24,15 +24,16 @@ def evaluate(settings: Evaluate) -> None:
 
     device.start()
 
-    from training.data.prepare import prepare
-    from training.data.sources import open_again, open_as_test
+    from training.data.prepare import notes, prepare
+    from training.data.sources import open_again, open_as_test, same
     from training.engine.plan import conclude
     from training.report.evaluation import judge, write_report
     from training.runs.model import load_model
 
     model = load_model(run, card)
-    if settings.data is None:
-        source = open_again(card, data_dir=settings.data_dir)
+    others = settings.data is not None and not same(settings.data, card["data"]["source"])
+    if not others:
+        source = open_again(card, settings.moved_to, settings.data_dir)
         folder, title, history = run.path, run.path.name, run.history
     else:
         source = open_as_test(settings.data, settings.data_dir, tuple(card["class_names"]))
@@ -43,18 +44,8 @@ def evaluate(settings: Evaluate) -> None:
             None,
         )
     data = prepare(source, card["image_size"], card["channels"], parts=("val", "test"))
-    for notice in data.source.notices:
-        log.warning("note: %s", notice)
-    if data.left_out:
-        log.warning(
-            "note: %d broken picture(s) left out, e.g. %s", len(data.left_out), data.left_out[0].name
-        )
-    if settings.data is None:
-        for part, split in data.splits.items():
-            if split.fingerprint != card["data"]["fingerprint"].get(part):
-                log.warning(
-                    "note: the %s pictures are not those that the fit saw: they changed since", part
-                )
+    for note in notes(data, None if others else card):
+        log.warning("note: %s", note)
     judged = judge(model, data, settings.batch_size)
     write_report(folder, title, card, data, judged, history)
     conclude(folder, judged, None)

@@ -23,15 +23,17 @@ def export(settings: Export) -> None:
 
     device.start()
 
-    from training.data.prepare import prepare
+    from training.data.prepare import notes, prepare
     from training.data.sources import open_again
     from training.phone.export import export_run
     from training.phone.summary import summarise
     from training.runs.model import load_model
 
     model = load_model(run, card)
-    source = open_again(card, settings.data, settings.data_dir)
+    source = open_again(card, settings.moved_to, settings.data_dir)
     data = prepare(source, card["image_size"], card["channels"])
+    for note in notes(data, card):
+        log.warning("note: %s", note)
     failed = export_run(
         run, card, model, data, min_agreement=settings.min_agreement, max_images=settings.max_images
     )

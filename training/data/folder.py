@@ -69,6 +69,8 @@ def folder_as_test(folder: Path) -> Source:
         raise InputError(f"--data {place} has no pictures in sub-folders. Expected one a class.")
     names = tuple(sorted(files))
     _one_name_each(place, names)
+    if not given:
+        notices.append(f"all pictures of {folder} are judged: none of them should be one of the fit")
     return _source(folder, names, {"test": _entries(files, names)}, notices)
 
 

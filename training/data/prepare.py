@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -114,6 +114,25 @@ def prepare(
                 )
     _check_classes(source, splits)
     return Data(source, splits, image_size, channels, tuple(left_out))
+
+
+def notes(data: Data, card: dict[str, Any] | None = None) -> list[str]:
+    """Return what the user should know about pictures, a line each.
+
+    Args:
+        data: The pictures.
+        card: A run's card, to tell which splits are not those of its fit.
+    """
+    found = list(data.source.notices)
+    if data.left_out:
+        found.append(f"{len(data.left_out)} broken picture(s) left out, e.g. {data.left_out[0].name}")
+    seen = card["data"]["fingerprint"] if card else {}
+    found += [
+        f"the {part} pictures are not those of the fit: they changed since, and may be others' now"
+        for part, split in data.splits.items()
+        if card and split.fingerprint != seen.get(part)
+    ]
+    return found
 
 
 def memory_bytes() -> int:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from training.runs.checks import check_data_name
 from training.runs.command import InputError
-from training.runs.settings import check_data_name
 
 Splits = dict[str, "Entries"]
 
@@ -111,7 +111,7 @@ def open_again(card: dict[str, Any], data: str | None = None, data_dir: str | No
     where = data or about["source"]
     if data is None and where != "digits" and not where.startswith("tfds:") and not Path(where).is_dir():
         raise InputError(
-            f"the pictures of the fit are not at {where} any more. Say with --data where they are."
+            f"the pictures of the fit are not at {where} any more. Say with --moved-to where they are."
         )
     source = open_source(where, data_dir or about["data_dir"], about["seed"])
     return aligned(source, tuple(card["class_names"]))
@@ -138,6 +138,11 @@ def open_as_test(data: str, data_dir: str | None, class_names: tuple[str, ...]) 
     if source.own_splits:
         parts = {"test": parts.get("test", parts["val"])}
     return aligned(replace(source, splits={"test": joined(list(parts.values()))}), class_names)
+
+
+def same(data: str, source: str) -> bool:
+    """Tell whether two values of --data mean the same pictures."""
+    return data == source or (Path(data).is_dir() and Path(data).resolve() == Path(source).resolve())
 
 
 def joined(parts: list[Entries]) -> Entries:

@@ -29,6 +29,11 @@ class Progress(keras.callbacks.Callback):
         self._rows: list[dict[str, float]] = []
         self.stage = ""  # what is being trained, where that changes
 
+    @property
+    def last_loss(self) -> float:
+        """The training loss of the last epoch; NaN before the first has ended."""
+        return self._rows[-1]["loss"] if self._rows else math.nan
+
     def on_train_begin(self, logs=None):
         """Open the bar: it counts pictures of all epochs, so that its time left is that of the fit."""
         pictures = self._steps * self._batch_size

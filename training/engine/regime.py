@@ -1,5 +1,7 @@
 """The fit itself: Model.fit on the batches of the pipeline."""
 
+import math
+
 import keras
 import numpy as np
 
@@ -83,6 +85,9 @@ def train(
                 keras.callbacks.TerminateOnNaN(),
             ],
         )
+        if not math.isfinite(progress.last_loss):
+            log.warning("note: the loss became infinite or NaN; training ended early. Try a lower --lr.")
+            return
 
 
 def compile_model(

@@ -24,9 +24,15 @@ def replaced(path: str | Path) -> Iterator[Path]:
         temporary = holder / path.name
         yield temporary
         _sync(temporary)
-        if temporary.is_dir() and path.exists():
-            path.rename(holder / "previous")
-        temporary.replace(path)
+        previous = holder / "previous"
+        try:
+            if temporary.is_dir() and path.exists():  # a folder takes the place of none but an empty one
+                path.rename(previous)
+            temporary.replace(path)
+        except BaseException:
+            if previous.exists() and not path.exists():
+                previous.rename(path)
+            raise
         _sync_folder(path.parent)
     finally:
         shutil.rmtree(holder, ignore_errors=True)

@@ -3,7 +3,6 @@
 Importing this loads no TensorFlow, so that `--help` and a wrong flag answer at once.
 """
 
-import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +11,7 @@ import tyro
 
 import cnn_keras
 from cnn_keras import imagenet_files, knobs
+from training.runs.checks import check_data_name, not_negative, positive
 from training.runs.command import InputError
 
 Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -133,8 +133,8 @@ class Fit(Main, Network, Pictures, Training, Output):
                 variant.check_size(self.image_size, self.image_size)
             except ValueError as error:
                 raise InputError(f"--image-size {self.image_size}: {error}") from None
-        _positive(self, "epochs", "batch_size", "lr", "alpha")
-        _not_negative(self, "warmup_epochs", "weight_decay", "seed")
+        positive(self, "epochs", "batch_size", "lr", "alpha")
+        not_negative(self, "warmup_epochs", "weight_decay", "seed")
         if self.seed >= 2**31:
             raise InputError(f"--seed must be below {2**31}, not {self.seed}.")
         dropout = self.knobs.get("dropout", 0.0)
@@ -180,6 +180,8 @@ class Evaluate:
     data: Annotated[str | None, tyro.conf.arg(metavar="digits|FOLDER|tfds:NAME")] = None
     """Other pictures to judge it on: all of a folder of class sub-folders, or the test/ (else val/) of
     one that is split. The report then goes to a folder evaluation-NAME in the run."""
+    moved_to: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Where the pictures of the fit are now, if they were moved."""
     data_dir: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Where TensorFlow Datasets keeps its files; by default as at the fit."""
     batch_size: Annotated[int, tyro.conf.arg(metavar="N")] = 64
@@ -188,7 +190,10 @@ class Evaluate:
 
     def __post_init__(self):
         check_data_name(self.data)
-        _positive(self, "batch_size")
+        check_data_name(self.moved_to, "--moved-to")
+        if self.data and self.moved_to:
+            raise InputError("--moved-to is for the pictures of the fit, --data for others: give one.")
+        positive(self, "batch_size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,15 +208,15 @@ class Export:
     max_images: Count = None
     """Compare on at most so many of the test pictures, spread evenly over the classes; by default on
     all."""
-    data: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
+    moved_to: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Where the pictures of the fit are now, if they were moved."""
     data_dir: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
     """The same for what TensorFlow Datasets keeps."""
     debug: Debug = False
 
     def __post_init__(self):
-        check_data_name(self.data)
-        _positive(self, "max_images")
+        check_data_name(self.moved_to, "--moved-to")
+        positive(self, "max_images")
         if self.min_agreement is not None and not 0 <= self.min_agreement <= 1:
             raise InputError(f"--min-agreement must be between 0 and 1, not {self.min_agreement}.")
 
@@ -236,7 +241,7 @@ class Predict:
     debug: Debug = False
 
     def __post_init__(self):
-        _positive(self, "top")
+        positive(self, "top")
         if not self.images:
             raise InputError("no picture given. Expected RUN IMAGE_OR_FOLDER...")
 
@@ -254,39 +259,7 @@ class Benchmark:
     debug: Debug = False
 
     def __post_init__(self):
-        _positive(self, "seconds", "threads")
-
-
-def check_data_name(data: str | None, flag: str = "--data") -> None:
-    """Check the value of --data as far as that needs no look at the pictures.
-
-    Raises:
-        InputError: If it is neither a known name nor a folder.
-    """
-    if data is None or data == "digits" or data.startswith("tfds:") or Path(data).is_dir():
-        return
-    what = "this is a file" if Path(data).exists() else "there is no such folder"
-    raise InputError(
-        f"{flag} {data}: {what}. Expected a folder with one sub-folder a class, tfds:NAME, or digits."
-    )
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def _positive(settings: Any, *names: str) -> None:
-    for name in names:
-        value = getattr(settings, name)
-        if value is not None and not (value > 0 and math.isfinite(value)):
-            raise InputError(f"{_flag(name)} must be positive, not {value}.")
-
-
-def _not_negative(settings: Any, *names: str) -> None:
-    for name in names:
-        value = getattr(settings, name)
-        if value is not None and not (value >= 0 and math.isfinite(value)):
-            raise InputError(f"{_flag(name)} must be 0 or more, not {value}.")
+        positive(self, "seconds", "threads")
 
 
 def as_json(settings: Any) -> dict[str, Any]:
