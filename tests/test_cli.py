@@ -138,6 +138,7 @@ def test_the_bar_shows_images_a_second_and_the_time_left(tmp_path):
     assert re.search(rb"\[\d\d:\d\d<\d\d:\d\d, ", shown)  # elapsed < left
 
 
+@pytest.mark.slow
 def test_export_again_gives_the_same(digits_run, cli, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(digits_run, copy)
@@ -218,6 +219,7 @@ def test_evaluate_on_other_pictures(digits_run, digit_files, cli, tmp_path):
     assert metrics["test"]["top1"] > 0.85
 
 
+@pytest.mark.slow
 def test_moved_pictures_are_judged_by_the_splits_of_the_fit(drawn_pictures, cli, tmp_path):
     """Training pictures must not become test pictures because a folder has moved."""
     data = tmp_path / "before"
