@@ -57,7 +57,7 @@ def mobilenet_v2(
         normalization: See `layers.Style`.
         bn_momentum: See `layers.Style`.
         initializer: See `layers.Style`.
-        torchvision: Be the network of torchvision, for its weights: layers that stride pad on all sides, and
+        torchvision: Be the network of torchvision, for its weights: strided layers pad on all sides and
             BatchNormalization adds 1e-5.
         name: Name of the model.
 

@@ -75,8 +75,8 @@ def resnet(
         normalization: See `layers.Style`.
         bn_momentum: See `layers.Style`.
         initializer: See `layers.Style`; the paper's is that of He et al. 2015.
-        torchvision: Be the network of torchvision, for its weights: the 3x3 strides, whatever `stride_in` says,
-            and BatchNormalization adds 1e-5.
+        torchvision: Be the network of torchvision, for its weights: the 3x3 strides, whatever
+            `stride_in` says, and BatchNormalization adds 1e-5.
         name: Name of the model.
 
     Returns:

@@ -54,7 +54,8 @@ def read(path: str | Path) -> StateDict:
 def arrays(state: StateDict, model: "keras.Model") -> dict[str, list[np.ndarray]]:
     """Turn a state dict into the weights of `model`'s layers, by their names, in Keras's order.
 
-    What has no counterpart keeps torch's name. Auxiliary classifiers are left out unless `model` has some.
+    What has no counterpart keeps torch's name. Auxiliary classifiers are left out unless
+    `model` has some.
 
     Raises:
         ValueError: If torchvision has no such network, or `model` is built otherwise than torchvision's.
