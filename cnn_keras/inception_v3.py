@@ -115,8 +115,8 @@ def inception_v3(
         normalization: See `layers.Style`; convolutions have a bias where it is "none".
         bn_momentum: See `layers.Style`.
         initializer: See `layers.Style`.
-        torchvision: Be the network of torchvision, for its weights: BatchNormalization has a factor gamma,
-            whatever `bn_scale` says, and average poolings count the zeros around the map.
+        torchvision: Be the network of torchvision, for its weights: BatchNormalization has a factor
+            gamma, whatever `bn_scale` says, and average poolings count the zeros around the map.
         name: Name of the model.
 
     Returns:

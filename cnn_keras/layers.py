@@ -48,8 +48,8 @@ class Style:
         scale: Whether BatchNormalization has a factor gamma.
         initializer: Initialiser of the kernels.
         use_bias: Whether convolutions have a bias.
-        torchvision: Pad strided convolutions on all sides, where "same" pads even inputs at the end only,
-            and let poolings round and count as torchvision's do.
+        torchvision: Pad strided convolutions on all sides, where "same" pads even inputs at the end
+            only, and let poolings round and count as torchvision's do.
     """
 
     normalization: Normalization = "batch"

@@ -1,6 +1,7 @@
 """Writes tests/data/torchvision.npz: logits of torchvision's networks, with weights drawn by name.
 
-Only needed again if a network is added. Needs torch and torchvision: `python tests/make_torchvision_fixture.py`.
+Only needed again if a network is added. Needs torch and torchvision:
+`python tests/make_torchvision_fixture.py`.
 The weights themselves are not stored: `draw` makes them again from the names and shapes.
 """
 
