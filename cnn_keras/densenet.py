@@ -37,6 +37,7 @@ def densenet(
     normalization="batch",
     bn_momentum=0.9,
     initializer="he_normal",
+    torchvision=False,
     name="densenet121",
 ):
     """DenseNet, the network of densely connected layers.
@@ -56,6 +57,7 @@ def densenet(
         normalization: See `layers.Style`.
         bn_momentum: See `layers.Style`.
         initializer: See `layers.Style`; the paper's is that of He et al. 2015.
+        torchvision: Be the network of torchvision, for its weights: BatchNormalization adds 1e-5.
         name: Name of the model.
 
     Returns:
@@ -69,7 +71,7 @@ def densenet(
         normalization=normalization,
         activation=activation,
         bn_momentum=bn_momentum,
-        epsilon=EPSILON,
+        epsilon=1e-5 if torchvision else EPSILON,
         initializer=initializer,
     )
     image = keras.Input(input_shape, name="image")

@@ -48,6 +48,7 @@ def googlenet(
     normalization="none",
     bn_momentum=0.9,
     initializer="glorot_uniform",
+    torchvision=False,
     name="googlenet",
 ):
     """GoogLeNet (Inception v1), winner of ILSVRC 2014: 1x1, 3x3 and 5x5 side by side.
@@ -66,6 +67,9 @@ def googlenet(
         normalization: See `layers.Style`; convolutions have a bias where it is "none", as in the paper.
         bn_momentum: See `layers.Style`.
         initializer: See `layers.Style`.
+        torchvision: Be the network of torchvision, for its weights: the larger kernel is 3 and there is
+            BatchNormalization instead of `lrn`, whatever those switches say; the first convolution pads
+            on all sides, poolings at the end only, and the last of them is 2 x 2.
         name: Name of the model.
 
     Returns:
@@ -74,6 +78,8 @@ def googlenet(
     Raises:
         ValueError: If `large_kernel` or `pooling` is unknown, or `aux` asked for without a fixed size.
     """
+    if torchvision:
+        large_kernel, normalization, lrn = 3, "batch", False
     if large_kernel not in (3, 5):
         raise ValueError(f"large_kernel must be 5 or 3, not {large_kernel}.")
     if aux and None in input_shape[:2]:
@@ -84,10 +90,11 @@ def googlenet(
         bn_momentum=bn_momentum,
         initializer=initializer,
         use_bias=normalization == "none",
+        torchvision=torchvision,
     )
     image = keras.Input(input_shape, name="image")
     x = inception.unit(image, 64, 7, 2, style=style, name="conv1")  # 112 x 112 x 64
-    x = layers.pool(x, pooling, 3, 2, padding="same", name="pool1")  # 56 x 56 x 64
+    x = halve(x, pooling, 3, style=style, name="pool1")  # 56 x 56 x 64
     x = layers.LocalResponseNormalization(name="lrn1")(x) if lrn else x
     x = inception.unit(x, 64, 1, style=style, name="conv2_reduce")
     x = inception.unit(x, 192, 3, style=style, name="conv2")  # 56 x 56 x 192
@@ -95,7 +102,8 @@ def googlenet(
 
     heads = {}
     for i, rows in enumerate(STAGES, 2):
-        x = layers.pool(x, pooling, 3, 2, padding="same", name=f"pool{i}")
+        size = 2 if torchvision and i == 4 else 3
+        x = halve(x, pooling, size, style=style, name=f"pool{i}")
         for label, *channels in rows:
             branches = module(*channels, large_kernel=large_kernel, pooling=pooling)
             x = inception.module(x, branches, style=style, name=f"inception_{label}")
@@ -103,6 +111,19 @@ def googlenet(
                 head = HEADS[label]
                 heads[head] = auxiliary(x, num_classes, dropout=aux_dropout, style=style, name=head)
     return inception.finish(image, x, num_classes, dropout=dropout, style=style, heads=heads, name=name)
+
+
+def halve(x, kind, size, *, style, name):
+    """Pool windows of side `size`, two pixels apart.
+
+    torchvision lets the last window reach over the edge, at the end only; "same" pads both sides of an
+    odd map.
+    """
+    if style.torchvision:
+        # zeros do not count: the maximum is taken behind a ReLU
+        x = layers.pad(x, ((0, 1), (0, 1)), f"{name}_pad")
+        return layers.pool(x, kind, size, 2, padding="valid", name=name)
+    return layers.pool(x, kind, size, 2, padding="same", name=name)
 
 
 def module(ones, reduce3, threes, reduce5, fives, projection, *, large_kernel, pooling):

@@ -18,10 +18,12 @@ def unit(x, filters, kernel, stride=1, padding="same", *, style, name):
     return style.act(x, f"{name}_act")
 
 
-def pool(x, kind, size, stride=1, padding="same", *, instead, name):
+def pool(x, kind, size, stride=1, padding="same", *, instead, style, name):
     """Pool `x`, at stride 1 as `instead` says where that is not None."""
     if instead and stride == 1:
         kind = instead
+    if style.torchvision and kind == "average" and padding == "same":  # its zeros count, Keras's do not
+        x, padding = layers.pad(x, size // 2, f"{name}_pad"), "valid"
     return layers.pool(x, kind, size, stride, padding=padding, name=f"{name}_pool")
 
 
@@ -43,7 +45,7 @@ def branch(x, steps, *, style, name, pooling=None):
         if isinstance(step[0], tuple):
             x = module(x, step, style=style, name=label, pooling=pooling)
         elif isinstance(step[0], str):
-            x = pool(x, *step, instead=pooling, name=label)
+            x = pool(x, *step, instead=pooling, style=style, name=label)
         else:
             x = unit(x, *step, style=style, name=label)
     return x

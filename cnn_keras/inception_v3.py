@@ -98,6 +98,7 @@ def inception_v3(
     normalization="batch",
     bn_momentum=0.9,
     initializer="glorot_uniform",
+    torchvision=False,
     name="inception_v3",
 ):
     """Inception v3: 5x5 as two 3x3, 7x7 as 1x7 and 7x1.
@@ -114,6 +115,8 @@ def inception_v3(
         normalization: See `layers.Style`; convolutions have a bias where it is "none".
         bn_momentum: See `layers.Style`.
         initializer: See `layers.Style`.
+        torchvision: Be the network of torchvision, for its weights: BatchNormalization has a factor
+            gamma, whatever `bn_scale` says, and average poolings count the zeros around the map.
         name: Name of the model.
 
     Returns:
@@ -126,9 +129,10 @@ def inception_v3(
         normalization=normalization,
         activation=activation,
         bn_momentum=bn_momentum,
-        scale=bn_scale,
+        scale=bn_scale or torchvision,
         initializer=initializer,
         use_bias=normalization == "none",
+        torchvision=torchvision,
     )
     image = keras.Input(input_shape, name="image")
     x = inception.branch(image, STEM, style=style, name="stem_1")

@@ -48,6 +48,8 @@ class Style:
         scale: Whether BatchNormalization has a factor gamma.
         initializer: Initialiser of the kernels.
         use_bias: Whether convolutions have a bias.
+        torchvision: Pad strided convolutions on all sides, where "same" pads even inputs at the end
+            only, and let poolings round and count as torchvision's do.
     """
 
     normalization: Normalization = "batch"
@@ -57,6 +59,7 @@ class Style:
     scale: bool = True
     initializer: str = "glorot_uniform"
     use_bias: bool = False
+    torchvision: bool = False
 
     def conv(
         self,
@@ -71,16 +74,21 @@ class Style:
     ) -> Any:
         """Convolve `x` with `filters` kernels of side `kernel`."""
         options = {"use_bias": self.use_bias, "kernel_initializer": self.initializer} | options
+        if self.torchvision and padding == "same" and stride > 1:
+            x, padding = pad(x, kernel // 2, f"{name}_pad"), "valid"
         return keras.layers.Conv2D(
             filters, kernel, strides=stride, padding=padding, name=name, **options
         )(x)
 
     def depthwise(self, x: Any, kernel: int, stride: int = 1, *, name: str, dilation: int = 1) -> Any:
         """Convolve each channel of `x` with a kernel of its own."""
+        padding = "same"
+        if self.torchvision and stride > 1:
+            x, padding = pad(x, kernel // 2 * dilation, f"{name}_pad"), "valid"
         return keras.layers.DepthwiseConv2D(
             kernel,
             strides=stride,
-            padding="same",
+            padding=padding,
             dilation_rate=dilation,
             use_bias=self.use_bias,
             depthwise_initializer=self.initializer,
@@ -113,8 +121,8 @@ class Style:
         return keras.layers.Dense(units, kernel_initializer=self.initializer, name=name)(x)
 
 
-def pad(x: Any, pixels: int, name: str) -> Any:
-    """Put `pixels` zeros on every side of `x`."""
+def pad(x: Any, pixels: Any, name: str) -> Any:
+    """Put `pixels` zeros on every side of `x`; see keras.layers.ZeroPadding2D for unequal sides."""
     return keras.layers.ZeroPadding2D(pixels, name=name)(x)
 
 

@@ -38,6 +38,7 @@ def mobilenet_v2(
     normalization="batch",
     bn_momentum=0.9,
     initializer="glorot_uniform",
+    torchvision=False,
     name="mobilenet_v2",
 ):
     """MobileNetV2, the network of inverted residuals for phones.
@@ -56,6 +57,8 @@ def mobilenet_v2(
         normalization: See `layers.Style`.
         bn_momentum: See `layers.Style`.
         initializer: See `layers.Style`.
+        torchvision: Be the network of torchvision, for its weights: strided layers pad on all sides and
+            BatchNormalization adds 1e-5.
         name: Name of the model.
 
     Returns:
@@ -74,7 +77,9 @@ def mobilenet_v2(
         normalization=normalization,
         activation=activation,
         bn_momentum=bn_momentum,
+        epsilon=1e-5 if torchvision else 1e-3,
         initializer=initializer,
+        torchvision=torchvision,
     )
     image = keras.Input(input_shape, name="image")
     x = style.conv(image, make_divisible(32 * alpha), 3, 2, name="Conv1")

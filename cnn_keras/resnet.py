@@ -50,6 +50,7 @@ def resnet(
     normalization="batch",
     bn_momentum=0.9,
     initializer="he_normal",
+    torchvision=False,
     name="resnet50",
 ):
     """ResNet, the network of residual blocks.
@@ -74,6 +75,8 @@ def resnet(
         normalization: See `layers.Style`.
         bn_momentum: See `layers.Style`.
         initializer: See `layers.Style`; the paper's is that of He et al. 2015.
+        torchvision: Be the network of torchvision, for its weights: the 3x3 strides, whatever
+            `stride_in` says, and BatchNormalization adds 1e-5.
         name: Name of the model.
 
     Returns:
@@ -83,11 +86,12 @@ def resnet(
         ValueError: If a switch has a value that is not listed.
     """
     layers.check_choice("output_stride", output_stride, (8, 16, 32))
+    stride_in = "3x3" if torchvision else stride_in
     style = layers.Style(
         normalization=normalization,
         activation=activation,
         bn_momentum=bn_momentum,
-        epsilon=EPSILON,
+        epsilon=1e-5 if torchvision else EPSILON,
         initializer=initializer,
         use_bias=conv_bias,
     )

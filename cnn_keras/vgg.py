@@ -42,6 +42,7 @@ def vgg(
     normalization="none",
     bn_momentum=0.9,
     initializer="glorot_uniform",
+    torchvision=False,
     name="vgg16",
 ):
     """VGG, the network of nothing but small convolutions.
@@ -64,6 +65,7 @@ def vgg(
         normalization: See `layers.Style`.
         bn_momentum: See `layers.Style`.
         initializer: See `layers.Style`.
+        torchvision: Be the network of torchvision, for its weights: BatchNormalization adds 1e-5.
         name: Name of the model.
 
     Returns:
@@ -78,7 +80,7 @@ def vgg(
         activation=activation,
         normalization=normalization,
         bn_momentum=bn_momentum,
-        epsilon=1.001e-5,  # torchvision's; cuDNN takes no less
+        epsilon=1e-5 if torchvision else 1.001e-5,  # older releases of cuDNN take no less
         initializer=initializer,
         use_bias=True,
     )

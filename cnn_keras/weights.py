@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnn_keras import registry
+from cnn_keras import registry, torchvision
 
 if TYPE_CHECKING:
     import keras
@@ -176,8 +176,9 @@ def load_weights(
 
     Args:
         model: A model of `cnn_keras.build`.
-        source: A file for `read`, or "imagenet" for the official weights of keras.applications, which
-            are downloaded; with other than 1000 classes, the head stays fresh.
+        source: A file for `read`; "imagenet" for the official weights of keras.applications, which are
+            downloaded (with other than 1000 classes, the head stays fresh); or a state dict of
+            torchvision's network (.pth) for a network built with `torchvision=True`.
         replace: Layers that keep their fresh weights where the file lacks them or has other shapes,
             e.g. `(HEAD,)` for other classes.
 
@@ -189,15 +190,22 @@ def load_weights(
         ValueError: If the file does not fit; the message lists both sides.
         OSError: If the official weights cannot be downloaded.
     """
+    units = registry.get(model.name).keras_units if model.name in registry.names() else ()
     if source == "imagenet":
         from cnn_keras import imagenet
 
         arrays, fresh = imagenet.arrays(model)
         replace = {*replace, *fresh}
+        arrays = _with_our_names(_named(arrays, units), model)
+    elif Path(source).suffix in torchvision.SUFFIXES:
+        arrays = torchvision.arrays(torchvision.read(source), model)
     else:
-        arrays = read(source)
-    units = registry.get(model.name).keras_units if model.name in registry.names() else ()
-    arrays = _with_our_names(_named(arrays, units), model)
+        arrays = _with_our_names(_named(read(source), units), model)
+    return _assign(model, arrays, source, replace)
+
+
+def _assign(model: "keras.Model", arrays: Arrays, source: str | Path, replace: Collection[str]):
+    """Give the layers of `model` their `arrays`, all or none; see `load_weights`."""
     wanted = {layer.name: layer for layer in model.layers if layer.weights}
     kept = tuple(
         name

@@ -33,7 +33,8 @@ class Main:
     folder with train/ val/ [test/] of them, or a set of TensorFlow Datasets."""
     weights: Annotated[str | None, tyro.conf.arg(metavar="imagenet|FILE")] = None
     """Start from these weights instead of random ones: the official ImageNet weights (downloaded), or a
-    .weights.h5, .h5 or .keras file. The head is trained first, then the network is fine-tuned."""
+    .weights.h5, .h5 or .keras file, or torchvision's .pth (--knob torchvision=True). The head is
+    trained first, then the network is fine-tuned."""
     image_size: Pixels = None
     """Side of the square pictures that the network sees; by default chosen by network and pictures."""
     epochs: Count = None
