@@ -77,6 +77,19 @@ def test_a_run_is_never_overwritten(tmp_path):
         folder.create(tmp_path, "a", "lenet5", "digits")
 
 
+@pytest.mark.parametrize(
+    "change", [{"image_size": "x"}, {"class_names": None}, {"channels": 1.0}, {"knobs": []}, {"data": 3}]
+)
+def test_a_card_edited_by_hand_is_told(tmp_path, change):
+    shipped = Path(__file__).parents[1] / "saved_models" / "lenet5-digits" / "card.json"
+    card = json.loads(shipped.read_text())
+    files.write_json(tmp_path / "card.json", card)
+    assert folder.open_run(tmp_path)[1] == card
+    files.write_json(tmp_path / "card.json", card | change)
+    with pytest.raises(InputError, match=f"is damaged: '{next(iter(change))}' must be a"):
+        folder.open_run(tmp_path)
+
+
 def test_the_default_name_has_network_data_and_time(tmp_path):
     run = folder.create(tmp_path, None, "lenet5", "my pictures/ü")
     assert run.path.name.startswith("lenet5-my-pictures-2")

@@ -17,6 +17,16 @@ from training.runs.command import InputError, log
 from training.runs.files import write_json
 
 FORMAT_VERSION = 1
+NEEDED = {  # entries of a card without which no command can work, and their types
+    "architecture": str,
+    "knobs": dict,
+    "image_size": int,
+    "channels": int,
+    "class_names": list,
+    "preprocessing": dict,
+    "weights_sha256": str,
+    "data": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -124,6 +134,11 @@ def open_run(path: Path) -> tuple[Run, dict[str, Any]]:
         raise InputError(
             f"{run.card} has format_version {version}; this program reads {FORMAT_VERSION}."
         )
+    for key, kind in NEEDED.items():
+        if type(card.get(key)) is not kind:
+            raise InputError(
+                f"{run.card} is damaged: '{key}' must be a {kind.__name__}, not {card.get(key)!r}."
+            )
     return run, card
 
 
