@@ -1,5 +1,6 @@
 """What the tests share."""
 
+import gc
 import math
 import os
 import subprocess
@@ -21,6 +22,9 @@ quietly_import_keras()
 import keras  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
+
+# clear_session collects garbage after every test; the modules of TensorFlow are none, and many
+gc.freeze()
 
 
 @pytest.fixture(autouse=True)
