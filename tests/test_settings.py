@@ -1,6 +1,7 @@
 """Flags: quick help, early errors, every one explained."""
 
 import dataclasses
+import importlib
 import json
 import re
 import subprocess
@@ -12,8 +13,15 @@ import pytest
 from training import __main__ as cnn_keras_command
 from training.runs import command, settings
 
-COMMANDS = ("fit", "evaluate", "export", "predict", "benchmark")
-TYPES = (settings.Fit, settings.Evaluate, settings.Export, settings.Predict, settings.Benchmark)
+COMMANDS = sorted(cnn_keras_command.COMMANDS.keys() - {"networks"})
+
+
+def settings_of(name):
+    """Return the settings of a command: a dataclass with the command's name."""
+    return getattr(importlib.import_module(f"training.{name}"), name.title().replace("_", ""))
+
+
+TYPES = tuple(settings_of(name) for name in COMMANDS)
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, "__main__"])

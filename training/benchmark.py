@@ -3,18 +3,38 @@
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+import tyro
 
 from cnn_keras.tables import as_text
 from training.phone.convert import KINDS
 from training.phone.engines import Engine, saved_model_engine, tflite_engine
 from training.runs import command
+from training.runs.checks import positive
 from training.runs.command import InputError, log
+from training.runs.flags import Debug, Run
 from training.runs.folder import open_run
-from training.runs.settings import Benchmark
 
 WARM_UP = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """Measure how long a run's files take for one picture on this machine."""
+
+    run: Run
+    """Run folder."""
+    seconds: Annotated[float, tyro.conf.arg(metavar="X")] = 3.0
+    """Time to measure each file for."""
+    threads: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """CPU threads for the TFLite files."""
+    debug: Debug = False
+
+    def __post_init__(self):
+        positive(self, "seconds", "threads")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,10 +3,40 @@
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
 
 from training.runs import command
-from training.runs.command import log
-from training.runs.settings import Evaluate
+from training.runs.checks import check_data_name, positive
+from training.runs.command import InputError, log
+from training.runs.flags import Debug, Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Judge a run on its test and validation pictures, or on others, and write its report."""
+
+    run: Run
+    """Run folder."""
+    data: Annotated[str | None, tyro.conf.arg(metavar="digits|FOLDER|tfds:NAME")] = None
+    """Other pictures to judge it on: all of a folder of class sub-folders, or the test/ (else val/) of
+    one that is split. The report then goes to a folder evaluation-NAME in the run."""
+    moved_to: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Where the pictures of the fit are now, if they were moved."""
+    data_dir: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Where TensorFlow Datasets keeps its files; by default as at the fit."""
+    batch_size: Annotated[int, tyro.conf.arg(metavar="N")] = 64
+    """Pictures a step."""
+    debug: Debug = False
+
+    def __post_init__(self):
+        check_data_name(self.data)
+        check_data_name(self.moved_to, "--moved-to")
+        if self.data and self.moved_to:
+            raise InputError("--moved-to is for the pictures of the fit, --data for others: give one.")
+        positive(self, "batch_size")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,19 +3,48 @@
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
+import tyro
 
 from cnn_keras.tables import as_text
 from training.data import decode
 from training.phone.engines import open_engine
 from training.runs import command
+from training.runs.checks import positive
 from training.runs.command import DONE, FAILED, InputError
+from training.runs.flags import Debug, Run
 from training.runs.folder import open_run
-from training.runs.settings import Predict
 
 BATCH = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict:
+    """Classify pictures with a run."""
+
+    run: Run
+    """Run folder."""
+    images: Annotated[
+        tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE_OR_FOLDER...")
+    ]
+    """Pictures, or folders of pictures."""
+    top: Annotated[int, tyro.conf.arg(metavar="N")] = 3
+    """Classes to show for each."""
+    json: bool = False
+    """Print one JSON object a line instead of a table."""
+    engine: Literal["auto", "saved_model", "tflite", "keras"] = "auto"
+    """What computes: auto is tflite where the run has it (no TensorFlow needed), else saved_model, else
+    keras."""
+    debug: Debug = False
+
+    def __post_init__(self):
+        positive(self, "top")
+        if not self.images:
+            raise InputError("no picture given. Expected RUN IMAGE_OR_FOLDER...")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The settings of every command: the one definition of its flags.
+"""The settings of `fit`: the one definition of its flags. The other commands hold their own.
 
 Importing this loads no TensorFlow, so that `--help` and a wrong flag answer at once.
 """
@@ -13,13 +13,7 @@ import cnn_keras
 from cnn_keras import imagenet_files, knobs
 from training.runs.checks import check_data_name, not_negative, positive
 from training.runs.command import InputError
-
-Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-Pixels = Annotated[int | None, tyro.conf.arg(metavar="PIXELS")]
-Count = Annotated[int | None, tyro.conf.arg(metavar="N")]
-Number = Annotated[float | None, tyro.conf.arg(metavar="X")]
-Text = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
-Debug = Annotated[bool, tyro.conf.arg(help="Show tracebacks of errors.")]
+from training.runs.flags import Count, Debug, Number, Pixels, Text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,97 +164,6 @@ class Fit(Main, Network, Pictures, Training, Output):
             if value is not None and switches.setdefault(name, value) != value:
                 raise InputError(f"--{name} {value} and --knob {name}={switches[name]} disagree.")
         return switches
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluate:
-    """Judge a run on its test and validation pictures, or on others, and write its report."""
-
-    run: Run
-    """Run folder."""
-    data: Annotated[str | None, tyro.conf.arg(metavar="digits|FOLDER|tfds:NAME")] = None
-    """Other pictures to judge it on: all of a folder of class sub-folders, or the test/ (else val/) of
-    one that is split. The report then goes to a folder evaluation-NAME in the run."""
-    moved_to: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """Where the pictures of the fit are now, if they were moved."""
-    data_dir: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """Where TensorFlow Datasets keeps its files; by default as at the fit."""
-    batch_size: Annotated[int, tyro.conf.arg(metavar="N")] = 64
-    """Pictures a step."""
-    debug: Debug = False
-
-    def __post_init__(self):
-        check_data_name(self.data)
-        check_data_name(self.moved_to, "--moved-to")
-        if self.data and self.moved_to:
-            raise InputError("--moved-to is for the pictures of the fit, --data for others: give one.")
-        positive(self, "batch_size")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Export:
-    """Write a run as SavedModel and TFLite files, and prove that they behave as what was trained."""
-
-    run: Run
-    """Run folder."""
-    min_agreement: Annotated[float | None, tyro.conf.arg(metavar="X")] = None
-    """Share of pictures on which each file must choose the Keras model's class, else exit status 3; by
-    default 0.99, and 0.97 for int8."""
-    max_images: Count = None
-    """Compare on at most so many of the test pictures, spread evenly over the classes; by default on
-    all."""
-    moved_to: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """Where the pictures of the fit are now, if they were moved."""
-    data_dir: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """The same for what TensorFlow Datasets keeps."""
-    debug: Debug = False
-
-    def __post_init__(self):
-        check_data_name(self.moved_to, "--moved-to")
-        positive(self, "max_images")
-        if self.min_agreement is not None and not 0 <= self.min_agreement <= 1:
-            raise InputError(f"--min-agreement must be between 0 and 1, not {self.min_agreement}.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Predict:
-    """Classify pictures with a run."""
-
-    run: Run
-    """Run folder."""
-    images: Annotated[
-        tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE_OR_FOLDER...")
-    ]
-    """Pictures, or folders of pictures."""
-    top: Annotated[int, tyro.conf.arg(metavar="N")] = 3
-    """Classes to show for each."""
-    json: bool = False
-    """Print one JSON object a line instead of a table."""
-    engine: Literal["auto", "saved_model", "tflite", "keras"] = "auto"
-    """What computes: auto is tflite where the run has it (no TensorFlow needed), else saved_model, else
-    keras."""
-    debug: Debug = False
-
-    def __post_init__(self):
-        positive(self, "top")
-        if not self.images:
-            raise InputError("no picture given. Expected RUN IMAGE_OR_FOLDER...")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Benchmark:
-    """Measure how long a run's files take for one picture on this machine."""
-
-    run: Run
-    """Run folder."""
-    seconds: Annotated[float, tyro.conf.arg(metavar="X")] = 3.0
-    """Time to measure each file for."""
-    threads: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """CPU threads for the TFLite files."""
-    debug: Debug = False
-
-    def __post_init__(self):
-        positive(self, "seconds", "threads")
 
 
 def as_json(settings: Any) -> dict[str, Any]:

@@ -1,0 +1,13 @@
+"""Kinds of flags that several commands have."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+Pixels = Annotated[int | None, tyro.conf.arg(metavar="PIXELS")]
+Count = Annotated[int | None, tyro.conf.arg(metavar="N")]
+Number = Annotated[float | None, tyro.conf.arg(metavar="X")]
+Text = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
+Debug = Annotated[bool, tyro.conf.arg(help="Show tracebacks of errors.")]
