@@ -100,6 +100,25 @@ def networks() -> tuple[str, ...]:
     )
 
 
+def is_state_dict(path: str | Path) -> bool:
+    """Tell from its name whether a file holds weights of torchvision."""
+    return str(path).lower().endswith(SUFFIXES)
+
+
+def switches(name: str) -> dict[str, bool]:
+    """Return the switches that make the network `name` torchvision's."""
+    return {"torchvision": True} if "torchvision" in registry.get(name).available_knobs else {}
+
+
+def preprocessing(name: str) -> registry.Preprocessing:
+    """Return the scaling that the published weights of `name` were trained with.
+
+    GoogLeNet's and Inception v3's came from TensorFlow: torchvision turns its usual scaling into -1..1
+    for them (`transform_input`).
+    """
+    return "tf" if registry.get(name).family in ("googlenet", "inception_v3") else "torch"
+
+
 def _is_torchvisions(model, family: str) -> bool:
     """Tell whether `torchvision=True` built the model: the shapes of its weights cannot."""
     names = {layer.name for layer in model.layers}

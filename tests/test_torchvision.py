@@ -12,6 +12,10 @@ from make_torchvision_fixture import CLASSES, DATA, NETWORKS, draw, image, logit
 
 import cnn_keras
 from cnn_keras import torchvision, weights
+from cnn_keras.preprocessing import scale
+from training.data.sources import digits
+from training.engine import plan
+from training.runs.settings import Fit
 
 TOLERANCE = 3e-5
 SLOW = {"vgg11_bn", "alexnet_owt", "densenet121", "inception_v3"}  # large, or long to build
@@ -76,6 +80,40 @@ def test_auxiliary_classifiers_are_loaded_where_there_are_some(name, stored, loa
     else:
         kernel = model.get_layer("aux1_2_conv").get_weights()[0]
         np.testing.assert_array_equal(kernel[1, 2, 3], state["AuxLogits.conv1.conv.weight"][:, 3, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("name", "knobs", "scaling"),
+    [
+        ("resnet50", {"torchvision": True}, "torch"),
+        ("alexnet_owt", {}, "torch"),
+        ("googlenet", {"torchvision": True}, "tf"),
+        ("inception_v3", {"torchvision": True}, "tf"),
+    ],
+)
+def test_fit_chooses_what_belongs_to_the_file(name, knobs, scaling, tmp_path):
+    """torchvision's own: `transform_input` of the two brings the usual scaling back to -1..1."""
+    file = tmp_path / "theirs.pth"
+    file.touch()
+    given = Fit(arch=name, weights=str(file))
+    assert given.knobs == knobs
+    assert plan.choose(given, digits(seed=0)).scaling == scaling
+    with_flags = Fit(arch=name, weights=str(file), preprocessing="unit", knob=("dropout=0.1",))
+    assert with_flags.knobs == knobs | {"dropout": 0.1}
+    assert plan.choose(with_flags, digits(seed=0)).scaling == "unit"
+    if knobs:
+        told = Fit(arch=name, weights=str(file), knob=("torchvision=False",))
+        assert told.knobs == {"torchvision": False}
+
+
+def test_scaling_of_the_networks_that_came_from_tensorflow():
+    """The same pixel by torchvision's two steps (its transform, then `transform_input`) and by ours."""
+    pixel = np.array([[[[10.0, 100.0, 250.0]]]], "float32")
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    usual = (pixel / 255 - mean) / std
+    theirs_then = usual * (std / 0.5) + (mean - 0.5) / 0.5
+    ours = scale(pixel, torchvision.preprocessing("googlenet"))
+    np.testing.assert_allclose(theirs_then, ours, atol=1e-6)
 
 
 def test_other_classes_keep_a_fresh_head(stored, load):

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 import cnn_keras
-from cnn_keras import analysis
+from cnn_keras import analysis, torchvision
 from cnn_keras.tables import as_text
 from cnn_keras.weights import HEAD
 from training.data import decode
@@ -72,7 +72,10 @@ def choose(settings: Fit, source: Source) -> Choices:
     optimizer = settings.optimizer
     if optimizer == "auto":
         optimizer = "sgd" if fine_tune else "adamw"
-    scaling = variant.preprocessing if settings.preprocessing == "auto" else settings.preprocessing
+    scaling = settings.preprocessing
+    if scaling == "auto":
+        theirs = settings.weights and torchvision.is_state_dict(settings.weights)
+        scaling = torchvision.preprocessing(settings.arch) if theirs else variant.preprocessing
     policy = settings.augment
     if policy == "auto":
         policy = "light" if source.mirrored else "digits"

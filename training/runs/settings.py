@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 import cnn_keras
-from cnn_keras import imagenet_files, knobs
+from cnn_keras import imagenet_files, knobs, torchvision
 from training.runs.checks import check_data_name, not_negative, positive
 from training.runs.command import InputError
 from training.runs.flags import Count, Debug, Number, Pixels, Text
@@ -27,8 +27,8 @@ class Main:
     folder with train/ val/ [test/] of them, or a set of TensorFlow Datasets."""
     weights: Annotated[str | None, tyro.conf.arg(metavar="imagenet|FILE")] = None
     """Start from these weights instead of random ones: the official ImageNet weights (downloaded), or a
-    .weights.h5, .h5 or .keras file, or torchvision's .pth (--knob torchvision=True). The head is
-    trained first, then the network is fine-tuned."""
+    .weights.h5, .h5 or .keras file, or torchvision's .pth. The head is trained first, then the network
+    is fine-tuned. Scaling and switches that belong to them are chosen with them."""
     image_size: Pixels = None
     """Side of the square pictures that the network sees; by default chosen by network and pictures."""
     epochs: Count = None
@@ -159,6 +159,8 @@ class Fit(Main, Network, Pictures, Training, Output):
         switches = knobs.parse(self.knob)
         if self.weights == "imagenet":
             switches = {**cnn_keras.get(self.arch).reference_knobs, **switches}
+        elif self.weights and torchvision.is_state_dict(self.weights):
+            switches = {**torchvision.switches(self.arch), **switches}
         for name in ("alpha", "dropout"):
             value = getattr(self, name)
             if value is not None and switches.setdefault(name, value) != value:
