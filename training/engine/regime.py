@@ -107,6 +107,15 @@ def compile_model(
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
+    _create_variables(model)
+
+
+def _create_variables(model: keras.Model) -> None:
+    """Create what optimizer and metrics need: made within the first step, it has that traced twice."""
+    model.optimizer.build(model.trainable_variables)
+    logits = keras.tree.map_structure(lambda o: np.zeros((1, *o.shape[1:]), "float32"), model.output)
+    model.compute_metrics(None, np.zeros(1, "int32"), logits)
+    model.reset_metrics()
 
 
 def validate(network: keras.Model, scaling: str, data: Data, batch_size: int) -> tuple[float, float]:
