@@ -22,6 +22,7 @@ from training.runs.model import in_float32
 MIN_AGREEMENT = {"int8": 0.97}
 DEFAULT_MIN_AGREEMENT = 0.99
 CALIBRATION_PICTURES = 200
+BATCH = 32
 SAVED_MODEL = "saved_model/1"
 
 
@@ -53,7 +54,7 @@ def export_run(
     model = in_float32(model)
     part = "test" if "test" in data.splits else "val"
     pictures, labels = _sample(data.splits[part], max_images)
-    expected = keras_engine(model)(pictures)
+    expected = in_batches(keras_engine(model), pictures)
     report: dict[str, Any] = {}
     with replaced(run.export) as folder:
         folder.mkdir()
@@ -185,9 +186,7 @@ def compare(
         n; top1_agreement (share of pictures with the same class); max_difference and mean_difference of
         probabilities; top1 (accuracy) and keras_top1.
     """
-    batches = range(0, len(pictures), 32)
-    bar = tqdm(batches, "comparing", leave=False, disable=None)
-    found = np.concatenate([engine(pictures[i : i + 32]) for i in bar])
+    found = in_batches(engine, pictures)
     difference = np.abs(found - expected)
     return {
         "n": len(pictures),
@@ -197,6 +196,12 @@ def compare(
         "top1": float((found.argmax(1) == labels).mean()),
         "keras_top1": float((expected.argmax(1) == labels).mean()),
     }
+
+
+def in_batches(engine: Engine, pictures: np.ndarray) -> np.ndarray:
+    """Return the probabilities of many pictures, of which an engine could not hold all at once."""
+    starts = tqdm(range(0, len(pictures), BATCH), "comparing", leave=False, disable=None)
+    return np.concatenate([engine(pictures[i : i + BATCH]) for i in starts])
 
 
 def _problems(path: Path, kind: str, entry: dict[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from training.data.pipeline import evaluation_batches
 from training.data.prepare import Data, Split
-from training.phone.engines import keras_engine
+from training.phone.engines import Engine, keras_engine
 from training.report import plots
 from training.report.metrics import measure
 from training.runs.files import write_json, write_text
@@ -23,15 +23,14 @@ WORDS = {"test": "test", "val": "validation"}
 MISTAKES = 24
 
 
-def probabilities(model: keras.Model, split: Split, batch_size: int = 64) -> np.ndarray:
-    """Return the model's probabilities of every picture, float32 (n, classes).
+def probabilities(engine: Engine, split: Split, batch_size: int = 64) -> np.ndarray:
+    """Return the probabilities of every picture, float32 (n, classes).
 
     Args:
-        model: From raw pixels to logits.
+        engine: What computes them.
         split: The pictures.
         batch_size: Pictures a step.
     """
-    engine = keras_engine(model)
     steps = -(-len(split) // batch_size)
     batches = tqdm(evaluation_batches(split, batch_size), "evaluating", steps, leave=False, disable=None)
     return np.concatenate([engine(images) for images, _ in batches])
@@ -39,11 +38,11 @@ def probabilities(model: keras.Model, split: Split, batch_size: int = 64) -> np.
 
 def judge(model: keras.Model, data: Data, batch_size: int = 64) -> dict[str, tuple[dict, np.ndarray]]:
     """Measure a model on the test and validation splits: for each, its metrics and probabilities."""
-    judged = {}
+    judged, engine = {}, keras_engine(model)
     for part in ("test", "val"):
         if part in data.splits:
             split = data.splits[part]
-            found = probabilities(model, split, batch_size)
+            found = probabilities(engine, split, batch_size)
             judged[part] = measure(split.labels, found, data.class_names), found
     return judged
 
