@@ -18,57 +18,8 @@ from training.data.prepare import prepare
 from training.data.sources import open_source
 from training.engine import plan, transfer
 from training.engine.callbacks import BestWeights
-from training.engine.optimizers import make_optimizer
 from training.runs.folder import Run
 from training.runs.settings import Fit
-
-
-def rates(name, **options):
-    optimizer = make_optimizer(name, 0.1, 0.0, **options)
-    found = []
-    for step in range(options["steps"]):
-        optimizer.iterations.assign(step)
-        found.append(float(optimizer.learning_rate))
-    return found
-
-
-@pytest.mark.parametrize("name", ["adamw", "sgd"])
-def test_warm_up_and_cosine_by_hand(name):
-    found = rates(name, steps=14, warmup_steps=4)
-    np.testing.assert_allclose(found[:4], [0.02, 0.04, 0.06, 0.08], rtol=1e-5)  # linear, never 0
-    expected = [0.05 * (1 + np.cos(np.pi * i / 10)) for i in range(10)]
-    np.testing.assert_allclose(found[4:], expected, atol=1e-7)
-
-
-def test_without_warm_up_it_starts_at_the_top():
-    assert rates("sgd", steps=5, warmup_steps=0)[0] == pytest.approx(0.1)
-
-
-def test_warm_up_longer_than_the_training_still_trains():
-    assert max(rates("sgd", steps=3, warmup_steps=10)) == pytest.approx(0.1)
-
-
-@pytest.mark.parametrize("name", ["adamw", "sgd"])
-def test_weight_decay_is_in_force_and_leaves_biases_and_normalisation_alone(name):
-    model = cnn_keras.build("mobilenet_v2", (32, 32, 3), 2, alpha=0.35)
-    for variable in model.trainable_variables:
-        variable.assign(np.ones(variable.shape))
-    optimizer = make_optimizer(name, 0.1, 0.5, steps=10, warmup_steps=0)
-    optimizer.build(model.trainable_variables)
-    zeros = [keras.ops.zeros(v.shape) for v in model.trainable_variables]
-    optimizer.apply(zeros, model.trainable_variables)
-    for variable in model.trainable_variables:
-        kept = variable.name in ("gamma", "beta", "bias")
-        np.testing.assert_allclose(
-            variable, 1.0 if kept else 1 - 0.1 * 0.5, rtol=1e-6, err_msg=variable.path
-        )
-
-
-def test_clipping_is_in_force():
-    variable = keras.Variable(np.zeros(4, "float32"))
-    optimizer = make_optimizer("sgd", 1.0, 0.0, steps=10, warmup_steps=0, clip_norm=0.5, momentum=0.0)
-    optimizer.apply([keras.ops.convert_to_tensor(np.full(4, 10.0, "float32"))], [variable])
-    assert np.linalg.norm(variable) == pytest.approx(0.5, rel=1e-5)
 
 
 def test_best_weights_prefer_accuracy_then_loss(tmp_path):

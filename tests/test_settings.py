@@ -64,6 +64,9 @@ def fit_status(*words):
         (["--knob", "alpha"], "NAME=VALUE"),
         (["--alpha", "0.5", "--knob", "alpha=0.75"], "disagree"),
         (["--dropout", "1"], "below 1"),
+        (["--ema", "1"], "--ema must be between 0 and 1"),
+        (["--clip-norm", "1", "--clip-value", "1"], "give one"),
+        (["--optimizer", "adamm"], "adamw"),
         (["--channels", "2"], "1 or 3"),
         (["--data", "/no/such/folder"], "no such folder"),
         (["--weights", "/no/such/file.h5"], "no such file"),
@@ -146,8 +149,14 @@ def test_settings_survive_the_way_through_json(tmp_path):
         on_bad_image="fail",
         freeze="none",
         optimizer="sgd",
+        schedule="step",
         warmup_epochs=0.5,
         weight_decay=0.1,
+        l1=0.1,
+        l2=0.2,
+        clip_norm=2.0,
+        accumulate=2,
+        ema=0.9,
         seed=7,
         precision="float32",
         export="all",
@@ -155,7 +164,8 @@ def test_settings_survive_the_way_through_json(tmp_path):
     default = settings.Fit()
     values = json.loads(json.dumps(settings.as_json(given)))
     at_default = {k for k, v in settings.as_json(default).items() if values[k] == v}
-    assert at_default == {"stage_by_stage"}  # no MobileNet has auxiliary classifiers
+    # no MobileNet has auxiliary classifiers; gradients are clipped in one way
+    assert at_default == {"stage_by_stage", "clip_value"}
     words = [w for k, v in values.items() for w in words_of(k, v)]
     parsed = []
     assert command.run(settings.Fit, lambda s: parsed.append(s), words) == 0

@@ -18,7 +18,8 @@ from training.data import decode
 from training.data.prepare import Data
 from training.data.sources import Source
 from training.engine import transfer
-from training.engine.optimizers import CLIP_NORM, DEFAULT_LR, DEFAULT_WEIGHT_DECAY
+from training.engine.optimizers import CLIP_NORM, OPTIMIZERS, default_lr
+from training.engine.schedules import RISE
 from training.runs.command import InputError, log
 from training.runs.files import write_text
 from training.runs.folder import Run
@@ -44,6 +45,9 @@ class Choices:
         weight_decay: Decoupled weight decay.
         clip_norm: Largest norm of all gradients together; None for no limit.
         precision: Name of Keras's dtype policy.
+        schedule: How the learning rate goes on after its rise.
+        warmup_epochs: Epochs of the rise.
+        clip_value: Largest value of each gradient; None for no limit.
     """
 
     image_size: int
@@ -58,6 +62,9 @@ class Choices:
     weight_decay: float
     clip_norm: float | None
     precision: str
+    schedule: str = "cosine"
+    warmup_epochs: float = 1.0
+    clip_value: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the choices as plain values, and how a head is trained."""
@@ -71,7 +78,7 @@ def choose(settings: Fit, source: Source) -> Choices:
     fine_tune = settings.weights is not None
     optimizer = settings.optimizer
     if optimizer == "auto":
-        optimizer = "sgd" if fine_tune else "adamw"
+        optimizer = "nesterov" if fine_tune else "adamw"
     scaling = settings.preprocessing
     if scaling == "auto":
         theirs = settings.weights and torchvision.is_state_dict(settings.weights)
@@ -85,7 +92,14 @@ def choose(settings: Fit, source: Source) -> Choices:
     if channels == 1 and scaling in ("torch", "caffe"):
         raise InputError(f"--preprocessing {scaling} needs 3 channels: pass --channels 3.")
     epochs = settings.epochs or default_epochs(variant, fine_tune)
-    lr, decay = settings.lr, settings.weight_decay
+    lr, decay, warmup = settings.lr, settings.weight_decay, settings.warmup_epochs
+    clip_norm = settings.clip_norm
+    if lr is None:
+        lr = default_lr(optimizer, settings.batch_size * settings.accumulate, fine_tune=fine_tune)
+    if warmup is None:
+        warmup = RISE * epochs if settings.schedule == "one-cycle" else 1.0
+    if clip_norm is None and settings.clip_value is None and fine_tune:
+        clip_norm = CLIP_NORM
     return Choices(
         image_size=settings.image_size or image_size_for(variant, source.picture_size, fine_tune),
         channels=channels,
@@ -95,10 +109,13 @@ def choose(settings: Fit, source: Source) -> Choices:
         epochs=0 if settings.freeze == "backbone" else epochs,
         fine_tune=fine_tune,
         optimizer=optimizer,
-        lr=DEFAULT_LR[optimizer, fine_tune] if lr is None else lr,
-        weight_decay=DEFAULT_WEIGHT_DECAY[optimizer] if decay is None else decay,
-        clip_norm=CLIP_NORM if fine_tune else None,
+        lr=lr,
+        weight_decay=OPTIMIZERS[optimizer].weight_decay if decay is None else decay,
+        clip_norm=clip_norm,
         precision=keras.config.dtype_policy().name,
+        schedule=settings.schedule,
+        warmup_epochs=warmup,
+        clip_value=settings.clip_value,
     )
 
 
@@ -162,7 +179,7 @@ def adapt(choices: Choices, network: keras.Model, *, features: bool = True) -> C
     Raises:
         InputError: If the head is all that was to be trained.
     """
-    if is_recurrent(network):
+    if is_recurrent(network) and choices.clip_norm is None and choices.clip_value is None:
         choices = dataclasses.replace(choices, clip_norm=CLIP_NORM)
     linear = isinstance(network.get_layer(HEAD), keras.layers.Dense)
     if not choices.train_head or (linear and features):
@@ -200,8 +217,8 @@ def announce(
     else:
         how = (
             f"{choices.epochs} epochs of {settings.batch_size}, {choices.optimizer}, learning rate "
-            f"{choices.lr:g} after {settings.warmup_epochs:g} epoch(s) of warm-up, cosine; augmentation "
-            f"{choices.policy}"
+            f"{choices.lr:g} after {choices.warmup_epochs:g} epoch(s) of warm-up, {choices.schedule}; "
+            f"augmentation {choices.policy}"
         )
         if choices.train_head:
             how = f"head on frozen features, then {how}"

@@ -15,6 +15,7 @@ from training.engine.auxiliary import stages
 from training.engine.callbacks import BestWeights, Progress
 from training.engine.optimizers import make_optimizer
 from training.engine.plan import Choices
+from training.engine.schedules import Plateau, Schedule
 from training.runs.command import log
 from training.runs.files import replaced
 from training.runs.folder import Run
@@ -68,7 +69,7 @@ def train(
             seed=settings.seed,
             first_epoch=first,
         )
-        compile_model(part, settings, choices, steps * (end - first), steps)
+        schedule = compile_model(part, settings, choices, steps * (end - first), steps)
         progress.stage = name
         part.fit(
             batches,
@@ -79,8 +80,11 @@ def train(
             shuffle=False,  # the pipeline shuffles
             verbose=0,
             callbacks=[
+                # swaps the averaged weights in for the validation and what looks at its end
+                *([keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if settings.ema else []),
                 progress,
                 *([best] if end == choices.epochs else []),
+                *([Plateau(schedule)] if choices.schedule == "plateau" else []),
                 keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
                 keras.callbacks.TerminateOnNaN(),
             ],
@@ -92,22 +96,33 @@ def train(
 
 def compile_model(
     model: keras.Model, settings: Fit, choices: Choices, steps: int, steps_an_epoch: int
-) -> None:
-    """Compile for training of `steps` steps on integer labels."""
+) -> Schedule:
+    """Compile for training of `steps` steps on integer labels; return the schedule of the rate."""
+    schedule = Schedule(choices.schedule, choices.lr, steps, int(steps_an_epoch * choices.warmup_epochs))
     optimizer = make_optimizer(
         choices.optimizer,
-        choices.lr,
+        schedule,
         choices.weight_decay,
-        steps=steps,
-        warmup_steps=int(steps_an_epoch * settings.warmup_epochs),
         clip_norm=choices.clip_norm,
+        clip_value=choices.clip_value,
+        ema=settings.ema,
+        accumulate=settings.accumulate,
     )
+    penalise(model, settings.l1, settings.l2)
     model.compile(
         optimizer,
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
     _create_variables(model)
+    return schedule
+
+
+def penalise(model: keras.Model, l1: float, l2: float) -> None:
+    """Add l1 * sum |w| + l2 * sum w^2 over all kernels to the loss, in training and in validation."""
+    for variable in model.trainable_variables:
+        if "kernel" in variable.name:
+            variable.regularizer = keras.regularizers.L1L2(l1, l2) if l1 or l2 else None
 
 
 def _create_variables(model: keras.Model) -> None:

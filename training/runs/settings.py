@@ -15,6 +15,16 @@ from training.runs.checks import check_data_name, not_negative, positive
 from training.runs.command import InputError
 from training.runs.flags import Count, Debug, Number, Pixels, Text
 
+Optimizer = Literal[
+    "auto",
+    *("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "nadam", "lion", "muon"),
+    "lamb",
+]
+Schedule = Literal[
+    *("constant", "step", "exponential", "polynomial", "cosine", "warm-restarts", "one-cycle"),
+    "plateau",
+]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Main:
@@ -85,12 +95,6 @@ class Training:
     freeze: Literal["auto", "backbone", "none"] = "auto"
     """With --weights: auto trains the head on frozen features, then fine-tunes; backbone stops after the
     head; none fine-tunes at once with a fresh head."""
-    optimizer: Literal["auto", "adamw", "sgd"] = "auto"
-    """auto is adamw for training from scratch and sgd (Nesterov momentum 0.9) for fine-tuning."""
-    warmup_epochs: Annotated[float, tyro.conf.arg(metavar="X")] = 1.0
-    """Epochs over which the learning rate rises, before it falls along a cosine."""
-    weight_decay: Number = None
-    """Decoupled weight decay of kernels (not of biases and normalisation)."""
     stage_by_stage: bool = False
     """With --knob aux=True: train up to the first auxiliary classifier, then up to the next, then to the
     end, instead of all of them at once."""
@@ -99,6 +103,35 @@ class Training:
     same bytes on a CPU."""
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     """auto is float32 on a CPU and mixed_float16 on a GPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimization:
+    """How the weights are changed."""
+
+    optimizer: Optimizer = "auto"
+    """auto is adamw for training from scratch and nesterov (SGD with momentum 0.9) for fine-tuning."""
+    schedule: Schedule = "cosine"
+    """How the learning rate goes on after its rise: step divides it by 10 after each third, plateau
+    where the validation loss stops falling."""
+    warmup_epochs: Number = None
+    """Epochs over which the learning rate rises; by default 1, or 30 % of them for one-cycle."""
+    weight_decay: Number = None
+    """Decoupled weight decay of kernels (not of biases and normalisation)."""
+    l1: Annotated[float, tyro.conf.arg(metavar="X")] = 0.0
+    """Add so much of the sum of all kernels' absolute values to the loss."""
+    l2: Annotated[float, tyro.conf.arg(metavar="X")] = 0.0
+    """The same of their squares."""
+    clip_norm: Number = None
+    """Largest norm of all gradients together; by default 1 in fine-tuning and for recurrent networks,
+    else none."""
+    clip_value: Number = None
+    """Largest value of each gradient."""
+    accumulate: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """Batches whose gradients are averaged for one update."""
+    ema: Number = None
+    """Keep a moving average of the weights with this momentum, e.g. 0.99; it is what is validated and
+    kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +145,7 @@ class Output:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit(Main, Network, Pictures, Training, Output):
+class Fit(Main, Network, Pictures, Training, Optimization, Output):
     """Train a network on pictures, report how good it is, export it for servers and phones."""
 
     def __post_init__(self):
@@ -128,8 +161,12 @@ class Fit(Main, Network, Pictures, Training, Output):
                 variant.check_size(self.image_size, self.image_size)
             except ValueError as error:
                 raise InputError(f"--image-size {self.image_size}: {error}") from None
-        positive(self, "epochs", "batch_size", "lr", "alpha")
-        not_negative(self, "warmup_epochs", "weight_decay", "seed")
+        positive(self, "epochs", "batch_size", "lr", "alpha", "clip_norm", "clip_value", "accumulate")
+        not_negative(self, "warmup_epochs", "weight_decay", "seed", "l1", "l2")
+        if self.clip_norm and self.clip_value:
+            raise InputError("--clip-norm and --clip-value cannot be had together: give one.")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise InputError(f"--ema must be between 0 and 1, not {self.ema}.")
         if self.seed >= 2**31:
             raise InputError(f"--seed must be below {2**31}, not {self.seed}.")
         dropout = self.knobs.get("dropout", 0.0)
