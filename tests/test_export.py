@@ -222,3 +222,23 @@ def test_no_weight_is_written_twice(digits_run):
     assert (digits_run / "model.keras").stat().st_size < 1000 * 350
     variables = digits_run / "export" / "saved_model" / "1" / "variables"
     assert 1000 * 246 < sum(f.stat().st_size for f in variables.iterdir()) < 1000 * 260
+
+
+def test_int8_takes_pixels_as_they_are_even_of_dark_pictures(tmp_path, randomise):
+    """Where no calibration picture is bright, the range of the input is 0..255 all the same."""
+    network = cnn_keras.build("lenet5", (32, 32, 1), 3)
+    randomise(network)
+    model = assemble(network, "unit")
+    dark = np.random.default_rng(0).integers(40, 120, (20, 32, 32, 1), np.uint8)
+    files = tflite_files(tmp_path)
+    (tmp_path / "export").mkdir()
+    export.write_tflite(model, dark, files)
+    ends = inspect.ends(files["int8"])
+    assert ends["input"] == {"shape": [1, 32, 32, 1], "dtype": "uint8", "scale": 1.0, "zero_point": 0}
+    assert ends["output"]["shape"] == [1, 3]
+    assert ends["output"]["scale"] == 1 / 256
+    assert "scale" not in inspect.ends(files["float32"])["input"]
+    bright = np.random.default_rng(1).integers(0, 256, (8, 32, 32, 1), np.uint8)
+    found, expected = tflite_engine(files["int8"])(bright), keras_engine(model)(bright)
+    assert np.abs(expected - 1 / 3).max() > 0.05, "the comparison would be vacuous"
+    assert np.abs(found - expected).max() < 0.1

@@ -76,6 +76,7 @@ def export_run(
                 report[path.name] = {
                     "bytes": path.stat().st_size,
                     "operators": inspect.operators(path),
+                    **inspect.ends(path),
                     **compare(tflite_engine(path, threads=2), pictures, labels, expected),
                 }
         for name, entry in report.items():
@@ -218,6 +219,9 @@ def _problems(path: Path, kind: str, entry: dict[str, Any]) -> list[str]:
         if foreign:
             problems.append(f"has operators that plain LiteRT does not run: {', '.join(foreign)}")
         if kind == "int8":
+            scale, zero = entry["input"]["scale"], entry["input"]["zero_point"]
+            if abs(scale - 1) > 1e-6 or zero:
+                problems.append(f"does not take pixels as they are: (byte - {zero}) * {scale} is meant")
             floats = inspect.float_tensors(path)
             if floats:
                 problems.append(f"is not fully quantised: {len(floats)} float tensors, e.g. {floats[0]}")

@@ -1,6 +1,7 @@
 """What is inside a TFLite file."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,3 +30,21 @@ def float_tensors(path: Path) -> list[str]:
 
     interpreter = Interpreter(str(path))
     return [t["name"] for t in interpreter.get_tensor_details() if t["dtype"] in _FLOATS]
+
+
+def ends(path: Path) -> dict[str, dict[str, Any]]:
+    """Return what a TFLite file takes and gives: "input" and "output", each with shape and dtype.
+
+    Of eight bits, `scale` and `zero_point` too: value = (byte - zero_point) * scale.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path))
+    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
+    found = {}
+    for name, details in (("input", source), ("output", target)):
+        found[name] = {"shape": details["shape"].tolist(), "dtype": np.dtype(details["dtype"]).name}
+        scale, zero_point = details["quantization"]
+        if scale:
+            found[name] |= {"scale": float(scale), "zero_point": int(zero_point)}
+    return found
