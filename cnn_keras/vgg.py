@@ -5,8 +5,10 @@ ICLR 2015, https://arxiv.org/abs/1409.1556.
 Layer names are those of keras.applications.VGG16 and VGG19.
 
 Differs from the paper: all kernels are drawn by `initializer` (the paper starts the deep networks from
-the trained shallow one, and names Glorot's initialisation as the alternative). The variants `_bn` are
-not in the paper: BatchNormalization behind each convolution, which keeps its bias, as in torchvision.
+the trained shallow one, and names Glorot's initialisation as the alternative; from scratch on few
+pictures, 16 and 19 layers hardly start with it, but do with initializer="he_normal"). The variants
+`_bn` are not in the paper: BatchNormalization behind each convolution, which keeps its bias, as in
+torchvision.
 An input of another size than 224 x 224 changes the number of inputs of fc1; the paper keeps it, by
 cropping in training and by fully_convolutional=True in testing.
 """

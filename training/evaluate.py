@@ -48,7 +48,7 @@ def evaluate(settings: Evaluate) -> None:
     """Judge a run on its own held-out pictures, or on all pictures of another set."""
     from training.runs.folder import open_run
 
-    run, card = open_run(settings.run)
+    run, card = open_run(settings.run, write=True)
 
     from training.engine import device
 

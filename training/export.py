@@ -47,7 +47,7 @@ def export(settings: Export) -> None:
     """Write all files and compare each with the Keras model on held-out pictures."""
     from training.runs.folder import open_run
 
-    run, card = open_run(settings.run)
+    run, card = open_run(settings.run, write=True)
 
     from training.engine import device
 

@@ -97,7 +97,7 @@ def fit(settings: Fit) -> int:
         tflite = settings.export == "all" or plan.suits_phones(settings.arch, network)
         failed = export_run(run, written, model, data, tflite=tflite)
         log.info("\n%s", summarise(run.export))
-    plan.conclude(run.path, judged, best.best_epoch)
+    plan.conclude(run.path, judged, best.best_epoch, choices.epochs)
     if failed:
         for text in failed:
             print(f"error: {text}", file=sys.stderr)

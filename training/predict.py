@@ -12,6 +12,7 @@ import tyro
 
 from cnn_keras.tables import as_text
 from training.data import decode
+from training.data.folder import files_below
 from training.phone.engines import open_engine
 from training.runs import command
 from training.runs.checks import positive
@@ -97,11 +98,7 @@ def find(paths: Sequence[Path]) -> Iterator[Path]:
                 raise InputError(f"{path}: there is no such picture or folder.")
             yield path
             continue
-        files = sorted(
-            p
-            for p in path.rglob("*")
-            if p.suffix.lower() in decode.EXTENSIONS and not p.name.startswith(".") and p.is_file()
-        )
+        files, _ = files_below(path)
         if not files:
             raise InputError(f"{path} has no pictures ({' '.join(decode.EXTENSIONS)}).")
         yield from files

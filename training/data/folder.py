@@ -168,6 +168,24 @@ def _loose_pictures(folder: Path) -> list[str]:
     return [f"{folder} has {len(loose)} picture(s) in no class folder, e.g. '{min(loose)}': ignored"]
 
 
+def files_below(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the pictures in a folder and those below it, and its other files; none that is hidden.
+
+    Links are followed, but no folder is read twice.
+    """
+    pictures, others, seen = [], [], set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        here = os.path.realpath(parent)
+        if here in seen:  # a link to a folder above, or to one that was there already
+            folders.clear()
+            continue
+        seen.add(here)
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        for name in sorted(n for n in names if not n.startswith(".")):
+            (pictures if _is_picture(name) else others).append(Path(parent, name))
+    return pictures, others
+
+
 def _is_picture(name: str) -> bool:
     return name.lower().endswith(decode.EXTENSIONS) and not name.startswith(".")
 
@@ -176,16 +194,7 @@ def _files_of_classes(classes: list[Path], notices: list[str]) -> dict[str, list
     """Return the picture files of each class folder, by class name; empty classes become notices."""
     found: dict[str, list[Path]] = {}
     for path in classes:
-        files, others, seen = [], [], set()
-        for parent, folders, names in os.walk(path, followlinks=True):
-            here = os.path.realpath(parent)
-            if here in seen:  # a link to a folder above, or to one that was there already
-                folders.clear()
-                continue
-            seen.add(here)
-            folders[:] = sorted(f for f in folders if not f.startswith("."))
-            for name in sorted(n for n in names if not n.startswith(".")):
-                (files if _is_picture(name) else others).append(Path(parent, name))
+        files, others = files_below(path)
         if others:
             notices.append(
                 f"{path} has {len(others)} file(s) that are no pictures by their names, e.g. "

@@ -72,6 +72,14 @@ class Source:
     mirrored: bool = True
     notices: tuple[str, ...] = field(default=())
 
+    def __post_init__(self):
+        for name in self.class_names:
+            if not name.strip() or not name.isprintable():
+                raise InputError(
+                    f"{self.name}: {name!r} cannot be the name of a class: labels.txt has one a line. "
+                    "Rename it."
+                )
+
 
 def open_source(data: str, data_dir: str | None = None, seed: int = 0) -> Source:
     """Open a source by its name on the command line.

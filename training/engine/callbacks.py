@@ -9,8 +9,11 @@ import keras
 from tqdm import tqdm
 
 from training.runs.command import log
-from training.runs.files import replaced, write_text
+from training.runs.files import check_space, replaced, write_text
 from training.runs.folder import Run
+
+RULE = "the lowest validation loss of those within one standard error of the highest accuracy"
+HDF5_BYTES = 4096  # what a variable takes in a file beside its values
 
 
 class Progress(keras.callbacks.Callback):
@@ -105,6 +108,8 @@ class BestWeights(keras.callbacks.Callback):
             return
         if self.best is None or self.best[0] < enough or loss < self.best[1]:
             self.best, self.best_epoch = (accuracy, loss), epoch
+            size = sum(4 * math.prod(v.shape) + HDF5_BYTES for v in self._network.variables)
+            check_space(self._run.path, size)
             with replaced(self._run.weights) as path:
                 self._network.save_weights(path)
 

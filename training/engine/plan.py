@@ -18,6 +18,7 @@ from training.data import decode
 from training.data.prepare import Data
 from training.data.sources import Source
 from training.engine import transfer
+from training.engine.callbacks import RULE
 from training.engine.optimizers import CLIP_NORM, OPTIMIZERS, default_lr
 from training.engine.schedules import RISE
 from training.runs.command import InputError, log
@@ -272,23 +273,29 @@ def absolute(path: str) -> str:
     return str(Path(path).expanduser().absolute())
 
 
-def conclude(folder: Path, judged: dict[str, tuple[dict, np.ndarray]], best_epoch: int | None) -> None:
+def conclude(
+    folder: Path, judged: dict[str, tuple[dict, np.ndarray]], best_epoch: int | None, epochs: int = 0
+) -> None:
     """Print the table of metrics and where everything is.
 
     Args:
         folder: Has the report, and perhaps exports.
         judged: What `training.report.evaluation.judge` returned.
         best_epoch: Epoch of the weights; 0 for those that fine-tuning started from.
+        epochs: Epochs of the fit.
     """
     words = {"test": "test", "val": "validation"}
-    table = [("pictures", "n", "top-1", "top-5", "macro F1", "loss")]
+    shares = {"top1": "top-1", "top5": "top-5", "macro_f1": "macro F1"}
+    if all(len(numbers["classes"]) <= 5 for numbers, _ in judged.values()):
+        del shares["top5"]  # of five classes it is always right
+    table = [("pictures", "n", *shares.values(), "loss")]
     for part, (numbers, _) in judged.items():
-        shares = (f"{100 * numbers[k]:.2f} %" for k in ("top1", "top5", "macro_f1"))
-        table.append((words[part], f"{numbers['n']:,}", *shares, f"{numbers['loss']:.4f}"))
+        cells = (f"{100 * numbers[k]:.2f} %" for k in shares)
+        table.append((words[part], f"{numbers['n']:,}", *cells, f"{numbers['loss']:.4f}"))
     log.info("\n%s\n", as_text(table))
     if best_epoch:
-        log.info("weights of epoch %d, the best on the validation pictures", best_epoch)
-    elif best_epoch == 0:
+        log.info("weights of epoch %d: %s", best_epoch, RULE)
+    elif epochs:
         log.info("weights: as given, with the new head; no epoch of fine-tuning was better")
     places = {"run": folder, "report": folder / "report.html", "exports": folder / "export"}
     for name, path in places.items():

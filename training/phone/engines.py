@@ -77,12 +77,19 @@ def tflite_engine(path: Path, threads: int | None = None) -> Engine:
 
 
 def saved_model_engine(path: Path) -> Engine:
-    """Open a SavedModel of ours and use its `serving_default` signature."""
+    """Open a SavedModel of ours and use its `serving_default` signature.
+
+    Raises:
+        InputError: If it is damaged.
+    """
     quietly_import_keras()
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(str(path))
-    signature = loaded.signatures["serving_default"]
+    try:
+        loaded = tf.saved_model.load(str(path))
+        signature = loaded.signatures["serving_default"]
+    except Exception as error:  # TensorFlow raises a different one for each file that is damaged
+        raise InputError(f"{path} is damaged: {error} `python -m training.export` writes it.") from error
 
     def run(pictures: np.ndarray) -> np.ndarray:
         return signature(image=tf.constant(pictures, tf.float32))["probabilities"].numpy()

@@ -102,13 +102,18 @@ def _complain(error: Exception, debug: bool) -> None:
     if debug:
         traceback.print_exception(error)
     text = str(error) or type(error).__name__
-    if not isinstance(error, InputError | GateError):
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        text = f"{error.filename}: {error.strerror}"
+    elif not isinstance(error, InputError | GateError):
         text = f"{type(error).__name__}: {text}\n(--debug shows where)"
     print(f"error: {text}", file=sys.stderr)
 
 
 def _log_to_terminal() -> None:
-    """Send what commands say to standard output, as plain lines."""
+    """Send what commands say to standard output, as plain lines; no name is too strange for it."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not where a test has put its own in its place
+            stream.reconfigure(errors="backslashreplace")
     for old in log.handlers[:]:
         log.removeHandler(old)
         old.close()

@@ -1,6 +1,7 @@
 """Files that are either there whole or not at all."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -64,3 +65,17 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as JSON to `path`, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def check_space(folder: Path, needed_bytes: int) -> None:
+    """Raise an OSError if a file of so many bytes does not fit on the disk of `folder`.
+
+    For writers that do not survive a full disk: HDF5 takes the process down with it.
+    """
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < needed_bytes:
+        raise OSError(
+            errno.ENOSPC,
+            f"no space left: {needed_bytes / 1e6:,.1f} MB needed, {free_bytes / 1e6:,.1f} MB free",
+            str(folder),
+        )

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import platform
 import re
 import subprocess
@@ -112,15 +113,22 @@ def create(out: Path, name: str | None, arch: str, data: str) -> Run:
     return Run(path)
 
 
-def open_run(path: Path) -> tuple[Run, dict[str, Any]]:
+def open_run(path: Path, *, write: bool = False) -> tuple[Run, dict[str, Any]]:
     """Open a run folder and read its card.
 
+    Args:
+        path: The folder.
+        write: Whether something is to be written into it.
+
     Raises:
-        InputError: If it is no run folder, or its card is of a newer format.
+        InputError: If it is no run folder, cannot be written to, or its card is of a newer format.
     """
     run = Run(path)
     if not path.is_dir():
-        raise InputError(f"{path}: there is no such run folder.")
+        what = "this is a file, not a run folder" if path.exists() else "there is no such run folder"
+        raise InputError(f"{path}: {what}.")
+    if write and not os.access(path, os.W_OK):
+        raise InputError(f"{path} cannot be written to. Copy the run to a place that can.")
     try:
         card = json.loads(run.card.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -11,7 +11,7 @@ import tyro
 
 import cnn_keras
 from cnn_keras import imagenet_files, knobs, torchvision
-from training.runs.checks import check_data_name, not_negative, positive
+from training.runs.checks import check_data_name, check_weights, not_negative, positive
 from training.runs.command import InputError
 from training.runs.flags import Count, Debug, Number, Pixels, Text
 
@@ -187,8 +187,7 @@ class Fit(Main, Network, Pictures, Training, Optimization, Output):
             raise InputError(
                 f"--freeze {self.freeze} needs --weights: random features are no use frozen."
             )
-        if self.weights not in (None, "imagenet") and not Path(self.weights).is_file():
-            raise InputError(f"--weights {self.weights}: there is no such file.")
+        check_weights(self.weights)
 
     @property
     def knobs(self) -> dict[str, Any]:
