@@ -46,6 +46,7 @@ def fit(settings: Fit) -> int:
         source,
         choices.image_size,
         choices.channels,
+        train_size=choices.stored_size,
         cache=settings.cache,
         on_bad_image=settings.on_bad_image,
     )

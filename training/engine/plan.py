@@ -14,7 +14,7 @@ import cnn_keras
 from cnn_keras import analysis
 from cnn_keras.tables import as_text
 from cnn_keras.weights import HEAD
-from training.data import decode
+from training.data import augment, decode
 from training.data.prepare import Data
 from training.data.sources import Source
 from training.engine import transfer
@@ -59,6 +59,11 @@ class Choices:
     clip_norm: float | None
     precision: str
 
+    @property
+    def stored_size(self) -> int:
+        """Side of the training pictures before augmentation, pixels."""
+        return augment.stored_size(self.policy if self.epochs else "none", self.image_size)
+
     def as_json(self) -> dict[str, Any]:
         """Return the choices as plain values, and how a head is trained."""
         head = dataclasses.asdict(transfer.HEAD_TRAINING) if self.train_head else None
@@ -73,9 +78,7 @@ def choose(settings: Fit, source: Source) -> Choices:
     if optimizer == "auto":
         optimizer = "sgd" if fine_tune else "adamw"
     scaling = variant.preprocessing if settings.preprocessing == "auto" else settings.preprocessing
-    policy = settings.augment
-    if policy == "auto":
-        policy = "light" if source.mirrored else "digits"
+    policy = augment.resolve(settings.augment, mirrored=source.mirrored)
     channels = settings.channels
     if channels is None:
         channels = 1 if variant.channels == 1 and source.grey else 3
@@ -200,6 +203,8 @@ def announce(
             f"{choices.lr:g} after {settings.warmup_epochs:g} epoch(s) of warm-up, cosine; augmentation "
             f"{choices.policy}"
         )
+        mixed = {"MixUp": settings.mixup, "CutMix": settings.cutmix}
+        how += "".join(f", {name} {alpha:g}" for name, alpha in mixed.items() if alpha)
         if choices.train_head:
             how = f"head on frozen features, then {how}"
     params, macs = analysis.count_params(network), analysis.count_macs(network)
@@ -217,6 +222,8 @@ def announce(
         log.info("%-9s %s", name, text)
     for notice in data.source.notices:
         log.warning("note: %s", notice)
+    if augment.mirrors(choices.policy) and choices.epochs and not data.source.mirrored:
+        log.warning("note: --augment %s mirrors, but these are not their class mirrored", choices.policy)
     if data.left_out:
         table = io.StringIO()
         csv.writer(table).writerows([("file", "reason"), *((b.name, b.reason) for b in data.left_out)])
