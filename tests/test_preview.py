@@ -56,6 +56,8 @@ def test_the_command(drawn_pictures, tmp_path, capsys):
     ("words", "message"),
     [
         (["--out", "x.jpg"], "ends in .png"),
+        (["--image-size", "7"], "at least 8"),
+        (["--seed", "99999999999"], "--seed must be below"),
         (["--pictures", "0"], "--pictures must be positive"),
         (["--mixup", "1", "--pictures", "1"], "over 1"),
         (["--data", "/no/such/folder"], "no such folder"),

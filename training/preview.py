@@ -44,8 +44,12 @@ class Preview:
         check_data_name(self.data)
         positive(self, "image_size", "pictures", "epochs", "mixup", "cutmix")
         not_negative(self, "seed")
-        if self.out.suffix.lower() != ".png":
-            raise InputError(f"--out {self.out}: expected a name that ends in .png.")
+        if self.image_size is not None and self.image_size < 8:
+            raise InputError(f"--image-size must be at least 8, not {self.image_size}.")
+        if self.seed >= 2**31:
+            raise InputError(f"--seed must be below {2**31}, not {self.seed}.")
+        if self.out.suffix.lower() != ".png" or self.out.is_dir():
+            raise InputError(f"--out {self.out}: expected the name of a file that ends in .png.")
         if (self.mixup or self.cutmix) and self.pictures == 1:
             raise InputError("--mixup and --cutmix mix the pictures shown: --pictures must be over 1.")
 

@@ -36,7 +36,10 @@ def shift(image: tf.Tensor, seed: tf.Tensor, share: float, border: str = "REFLEC
     """
     height, width, channels = image.shape
     rows, columns = int(height * share), int(width * share)
-    padded = tf.pad(image, [[rows, rows], [columns, columns], [0, 0]], border)
+    if border == "REFLECT":
+        padded = _mirrored(_mirrored(image, 0, rows), 1, columns)
+    else:
+        padded = tf.pad(image, [[rows, rows], [columns, columns], [0, 0]], border)
     places = tf.constant([2 * rows + 1, 2 * columns + 1], tf.float32)
     corner = tf.cast(tf.random.stateless_uniform((2,), seed) * places, tf.int32)
     return tf.slice(padded, [corner[0], corner[1], 0], [height, width, channels])
@@ -255,6 +258,13 @@ def perhaps(
 ) -> tf.Tensor:
     """Return what `changed` returns, or with 1 - `probability` the picture as it is."""
     return tf.cond(tf.random.stateless_uniform((), seed) < probability, changed, lambda: image)
+
+
+def _mirrored(image: tf.Tensor, axis: int, count: int) -> tf.Tensor:
+    """Pad both ends of an axis as tf.pad does with "REFLECT", which takes three times as long."""
+    first = tf.gather(image, tf.range(count, 0, -1), axis=axis)
+    last = tf.gather(image, image.shape[axis] - 2 - tf.range(count), axis=axis)
+    return tf.concat([first, image, last], axis)
 
 
 def _sampled(
