@@ -142,6 +142,8 @@ def test_settings_survive_the_way_through_json(tmp_path):
         dropout=0.25,
         knob=("shallow=True",),
         augment="none",
+        mixup=0.2,
+        cutmix=1.0,
         channels=1,
         preprocessing="unit",
         data_dir="d",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 COMMANDS = {
     "fit": "train a network on pictures",
     "evaluate": "judge a run and write its report",
+    "preview": "draw pictures beside their augmented versions",
     "export": "write a run as SavedModel and TFLite files, with proof that they agree",
     "predict": "classify pictures with a run",
     "benchmark": "measure how long a run's files take for one picture",

@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -29,6 +29,10 @@ class Evaluate:
     """Where TensorFlow Datasets keeps its files; by default as at the fit."""
     batch_size: Annotated[int, tyro.conf.arg(metavar="N")] = 64
     """Pictures a step."""
+    tta: Literal["none", "flip", "ten-crop", "multi-scale"] = "none"
+    """Test-time augmentation, the mean of the probabilities of several views: the picture and its mirror
+    image; four corners and the centre and their mirror images; the centre at three scales. The report
+    then goes to a folder evaluation-... in the run."""
     debug: Debug = False
 
     def __post_init__(self):
@@ -56,7 +60,8 @@ def evaluate(settings: Evaluate) -> None:
 
     from training.data.prepare import notes, prepare
     from training.data.sources import open_again, open_as_test, same
-    from training.engine.plan import conclude
+    from training.engine.announce import conclude
+    from training.report import tta
     from training.report.evaluation import judge, write_report
     from training.runs.model import load_model
 
@@ -76,7 +81,12 @@ def evaluate(settings: Evaluate) -> None:
     data = prepare(source, card["image_size"], card["channels"], parts=("val", "test"))
     for note in notes(data, None if others else card):
         log.warning("note: %s", note)
-    judged = judge(model, data, settings.batch_size)
+    if settings.tta == "none":
+        judged = judge(model, data, settings.batch_size)
+    else:
+        judged = tta.judge(model, data, settings.tta, settings.batch_size)
+        folder = run.path / "-".join(["evaluation", *([name] if others else []), settings.tta])
+        title, history = f"{title}, {settings.tta}: mean of {tta.count(settings.tta)} views", None
     write_report(folder, title, card, data, judged, history)
     conclude(folder, judged, None)
 

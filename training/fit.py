@@ -25,6 +25,7 @@ def fit(settings: Fit) -> int:
     from training.data.prepare import prepare
     from training.data.sources import open_source
     from training.engine import plan, regime, transfer
+    from training.engine.announce import announce, conclude
     from training.engine.callbacks import BestWeights, as_csv
     from training.report.evaluation import judge, write_report
     from training.runs import folder
@@ -46,12 +47,13 @@ def fit(settings: Fit) -> int:
         source,
         choices.image_size,
         choices.channels,
+        train_size=choices.stored_size,
         cache=settings.cache,
         on_bad_image=settings.on_bad_image,
     )
     run = folder.create(settings.out, settings.name, settings.arch, source.name)
     write_json(run.settings, as_json(settings) | {"resolved": choices.as_json()})
-    plan.announce(settings, choices, data, network, on_device, run)
+    announce(settings, choices, data, network, on_device, run)
 
     def card(**entries):
         return folder.write_card(run, **plan.card_entries(settings, choices, data), **entries)
@@ -97,7 +99,7 @@ def fit(settings: Fit) -> int:
         tflite = settings.export == "all" or plan.suits_phones(settings.arch, network)
         failed = export_run(run, written, model, data, tflite=tflite)
         log.info("\n%s", summarise(run.export))
-    plan.conclude(run.path, judged, best.best_epoch, choices.epochs)
+    conclude(run.path, judged, best.best_epoch, choices.epochs)
     if failed:
         for text in failed:
             print(f"error: {text}", file=sys.stderr)

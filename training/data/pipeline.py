@@ -8,11 +8,20 @@ import numpy as np
 import tensorflow as tf
 
 from training.data.augment import augment
+from training.data.mixing import Mixing
 from training.data.prepare import Split
 
 
 def training_batches(
-    split: Split, batch_size: int, epochs: int, *, policy: str, seed: int, first_epoch: int = 0
+    split: Split,
+    batch_size: int,
+    epochs: int,
+    *,
+    policy: str,
+    seed: int,
+    first_epoch: int = 0,
+    image_size: int | None = None,
+    mixing: Mixing | None = None,
 ) -> tuple[tf.data.Dataset, int]:
     """Make the batches of a whole training.
 
@@ -22,11 +31,14 @@ def training_batches(
             is left out of that epoch, other pictures each time.
         epochs: How many epochs the dataset holds.
         policy: A policy of `training.data.augment`.
-        seed: Decides order and augmentation.
+        seed: Decides order, augmentation and mixing.
         first_epoch: Number of the first of these epochs; the others go on from there.
+        image_size: Side of the network's pictures, pixels; by default that of the split's.
+        mixing: Mixes pictures and labels of each batch.
 
     Returns:
-        The dataset of (uint8 (batch, height, width, channels), int32 (batch,)); its batches an epoch.
+        The dataset of (uint8 (batch, height, width, channels), int32 (batch,)), with mixing float32
+        (batch, classes) instead of the labels; its batches an epoch.
     """
     count = len(split)
     batch_size = min(batch_size, count)
@@ -38,13 +50,24 @@ def training_batches(
         order = tf.stack([tf.constant(seed, tf.int64), epoch])
         index = tf.random.experimental.index_shuffle(position, order, count - 1)
         image, label = read(index)
-        own = tf.random.fold_in(tf.random.fold_in(tf.constant([seed, 0]), epoch), index)
-        return augment(image, policy, own), label
+        return augment(image, policy, picture_seed(seed, epoch, index), image_size), label
+
+    def mixed(n: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        own = tf.random.fold_in(tf.constant([seed, 1]), first_epoch * steps + n)
+        return mixing(*batch, own)
 
     dataset = tf.data.Dataset.range(epochs * steps * batch_size)
     dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE)
     dataset = dataset.batch(batch_size, drop_remainder=True)
+    if mixing:
+        dataset = dataset.enumerate().map(mixed, num_parallel_calls=tf.data.AUTOTUNE)
     return dataset.prefetch(tf.data.AUTOTUNE), steps
+
+
+def picture_seed(seed: int, epoch: tf.Tensor | int, index: tf.Tensor | int) -> tf.Tensor:
+    """Return what decides the augmentation of a picture in an epoch: int64 (2,)."""
+    own = tf.random.fold_in(tf.constant([seed, 0]), tf.cast(epoch, tf.int64))
+    return tf.random.fold_in(own, tf.cast(index, tf.int64))  # another type would be another seed
 
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:

@@ -4,10 +4,11 @@ import hashlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from training.data import decode
@@ -58,6 +59,8 @@ class Data:
         image_size: Side of the square pictures, pixels.
         channels: 1 or 3.
         left_out: Pictures that could not be read.
+        larger: The training pictures at a larger side, for augmentation that crops. Those in `splits`
+            are then made of these.
     """
 
     source: Source
@@ -65,6 +68,12 @@ class Data:
     image_size: int
     channels: int
     left_out: tuple[LeftOut, ...]
+    larger: Split | None = None
+
+    @property
+    def to_augment(self) -> Split:
+        """The training pictures as augmentation takes them."""
+        return self.larger or self.splits["train"]
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -77,6 +86,7 @@ def prepare(
     image_size: int,
     channels: int,
     *,
+    train_size: int | None = None,
     parts: tuple[str, ...] = ("train", "val", "test"),
     cache: Cache = "auto",
     on_bad_image: OnBadImage = "skip",
@@ -88,6 +98,8 @@ def prepare(
         source: The labelled pictures.
         image_size: Side of the square that the network takes, pixels.
         channels: 1 or 3.
+        train_size: Side of the training pictures that augmentation takes, pixels; by default
+            `image_size`.
         parts: Splits to prepare.
         cache: "memory" keeps the decoded pixels, "none" decodes again in each epoch, "auto" keeps them
             where they fit into a quarter of the machine's memory.
@@ -99,21 +111,26 @@ def prepare(
     """
     wanted = {name: source.splits[name] for name in parts if name in source.splits}
     count = sum(map(len, wanted.values()))
-    needed = count * image_size * image_size * channels
+    sizes = dict.fromkeys(wanted, image_size) | {"train": train_size or image_size}
+    needed = sum(len(entries) * sizes[name] ** 2 * channels for name, entries in wanted.items())
     keep = cache == "memory" or (cache == "auto" and needed <= memory_bytes() // 4)
     splits, left_out = {}, []
     with tqdm(
         total=count, desc="reading pictures", unit=" pictures", leave=False, disable=quiet or None
     ) as bar:
         for name, entries in wanted.items():
-            splits[name], bad = _prepare_split(entries, image_size, channels, keep, on_bad_image, bar)
+            splits[name], bad = _prepare_split(entries, sizes[name], channels, keep, on_bad_image, bar)
             left_out += bad
             if not len(splits[name]):
                 raise InputError(
                     f"no picture of '{name}' could be read, e.g. {bad[0].name}: {bad[0].reason}"
                 )
     _check_classes(source, splits)
-    return Data(source, splits, image_size, channels, tuple(left_out))
+    larger = None
+    if "train" in splits and sizes["train"] != image_size:
+        larger = splits["train"]
+        splits["train"] = _resized(larger, image_size, channels)
+    return Data(source, splits, image_size, channels, tuple(left_out), larger)
 
 
 def notes(data: Data, card: dict[str, Any] | None = None) -> list[str]:
@@ -191,6 +208,17 @@ def _prepare_split(
         pixels if keep else None,
         fingerprint.hexdigest(),
     ), bad
+
+
+def _resized(split: Split, image_size: int, channels: int) -> Split:
+    """Return the same pictures at another size, made afresh each time from those of `split`."""
+
+    def picture(i: int) -> np.ndarray:
+        stored = split.picture(i)
+        image = Image.fromarray(stored[..., 0] if channels == 1 else stored)
+        return decode.resize(image, image_size, channels)
+
+    return replace(split, picture=picture, pixels=None)
 
 
 def _check_classes(source: Source, splits: dict[str, Split]) -> None:

@@ -7,6 +7,8 @@ then up to the second, then to the end.
 
 import keras
 
+from training.engine.losses import CrossEntropy
+
 
 class WithAuxiliary(keras.Model):
     """A network to {"logits", "aux1", ...} that is judged by its logits alone.
@@ -22,7 +24,7 @@ class WithAuxiliary(keras.Model):
         """Return the loss of the logits and, in training, of the auxiliary classifiers."""
         total = super().compute_loss(x, y, y_pred["logits"], sample_weight, training)
         if training:
-            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            loss = CrossEntropy()
             for name, logits in y_pred.items():
                 if name != "logits":
                     total = total + self.aux_weight * loss(y, logits, sample_weight)

@@ -8,11 +8,13 @@ import numpy as np
 import cnn_keras
 from cnn_keras.layers import to_stock
 from cnn_keras.preprocessing import assemble
+from training.data.mixing import Mixing
 from training.data.pipeline import evaluation_batches, training_batches
 from training.data.prepare import Data
 from training.engine import transfer
 from training.engine.auxiliary import stages
 from training.engine.callbacks import BestWeights, Progress
+from training.engine.losses import CrossEntropy, accuracy
 from training.engine.optimizers import make_optimizer
 from training.engine.plan import Choices
 from training.engine.schedules import Plateau, Schedule
@@ -45,7 +47,7 @@ def train(
         best: Keeps the best weights.
     """
     train_split, validation = (
-        data.splits["train"],
+        data.to_augment,
         evaluation_batches(data.splits["val"], EVALUATION_BATCH),
     )
     if choices.fine_tune:
@@ -59,6 +61,9 @@ def train(
     )
     ends = np.linspace(0, choices.epochs, len(parts) + 1).round().astype(int)
     batch_size = min(settings.batch_size, len(train_split))
+    mixing = None
+    if settings.mixup or settings.cutmix:
+        mixing = Mixing(settings.mixup, settings.cutmix, len(data.class_names))
     progress = Progress(run, len(train_split) // batch_size, choices.epochs, batch_size)
     for (name, part), first, end in zip(parts, ends[:-1].tolist(), ends[1:].tolist(), strict=True):
         batches, steps = training_batches(
@@ -68,6 +73,8 @@ def train(
             policy=choices.policy,
             seed=settings.seed,
             first_epoch=first,
+            image_size=choices.image_size,
+            mixing=mixing,
         )
         schedule = compile_model(part, settings, choices, steps * (end - first), steps)
         progress.stage = name
@@ -109,11 +116,7 @@ def compile_model(
         accumulate=settings.accumulate,
     )
     penalise(model, settings.l1, settings.l2)
-    model.compile(
-        optimizer,
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
+    model.compile(optimizer, CrossEntropy(), metrics=[accuracy])
     _create_variables(model)
     return schedule
 
@@ -136,9 +139,7 @@ def _create_variables(model: keras.Model) -> None:
 def validate(network: keras.Model, scaling: str, data: Data, batch_size: int) -> tuple[float, float]:
     """Return accuracy and loss on the validation pictures."""
     model = assemble(network, scaling)
-    model.compile(
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
-    )
+    model.compile(loss=CrossEntropy(), metrics=[accuracy])
     batches = evaluation_batches(data.splits["val"], batch_size)
     found = model.evaluate(batches, verbose=0, return_dict=True)
     return found["accuracy"], found["loss"]

@@ -3,6 +3,7 @@
 import base64
 import csv
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,26 @@ WORDS = {"test": "test", "val": "validation"}
 MISTAKES = 24
 
 
-def probabilities(engine: Engine, split: Split, batch_size: int = 64) -> np.ndarray:
+def probabilities(
+    engine: Engine,
+    split: Split,
+    batch_size: int = 64,
+    views: Callable[[np.ndarray], list[np.ndarray]] = lambda images: [images],
+) -> np.ndarray:
     """Return the probabilities of every picture, float32 (n, classes).
 
     Args:
         engine: What computes them.
         split: The pictures.
         batch_size: Pictures a step.
+        views: What the model sees of a batch, uint8 (batch, height, width, channels): the result is the
+            mean over all of these.
     """
     steps = -(-len(split) // batch_size)
     batches = tqdm(evaluation_batches(split, batch_size), "evaluating", steps, leave=False, disable=None)
-    return np.concatenate([engine(images) for images, _ in batches])
+    return np.concatenate(
+        [np.mean([engine(view) for view in views(images)], axis=0) for images, _ in batches]
+    )
 
 
 def judge(model: keras.Model, data: Data, batch_size: int = 64) -> dict[str, tuple[dict, np.ndarray]]:

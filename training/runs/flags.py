@@ -1,7 +1,7 @@
 """Kinds of flags that several commands have."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -10,4 +10,18 @@ Pixels = Annotated[int | None, tyro.conf.arg(metavar="PIXELS")]
 Count = Annotated[int | None, tyro.conf.arg(metavar="N")]
 Number = Annotated[float | None, tyro.conf.arg(metavar="X")]
 Text = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
+Augmentation = Literal[
+    "auto",
+    "none",
+    "light",
+    "digits",
+    "standard",
+    "strong",
+    "trivial",
+    "alexnet",
+    "vgg",
+    "inception",
+    "cifar",
+]
+Alpha = Annotated[float | None, tyro.conf.arg(metavar="ALPHA")]
 Debug = Annotated[bool, tyro.conf.arg(help="Show tracebacks of errors.")]

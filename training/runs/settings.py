@@ -13,7 +13,7 @@ import cnn_keras
 from cnn_keras import imagenet_files, knobs, torchvision
 from training.runs.checks import check_data_name, check_weights, not_negative, positive
 from training.runs.command import InputError
-from training.runs.flags import Count, Debug, Number, Pixels, Text
+from training.runs.flags import Alpha, Augmentation, Count, Debug, Number, Pixels, Text
 
 Optimizer = Literal[
     "auto",
@@ -71,9 +71,17 @@ class Network:
 class Pictures:
     """How pictures are read and varied."""
 
-    augment: Literal["auto", "none", "light", "digits"] = "auto"
+    augment: Augmentation = "auto"
     """Augmentation: light mirrors and shifts, digits shifts and rotates; auto is digits for characters
-    and light for everything else."""
+    and light for everything else. standard crops, mirrors and changes colours; strong is RandAugment and
+    random erasing; trivial is TrivialAugment; the others are the papers'. `python -m training.preview`
+    shows them."""
+    mixup: Alpha = None
+    """MixUp: train on means of two pictures and of their labels, weighed by Beta(ALPHA, ALPHA); 0.2, for
+    instance."""
+    cutmix: Alpha = None
+    """CutMix: paste a box of another picture, and its label by the area, from Beta(ALPHA, ALPHA); 1, for
+    instance. With --mixup too, each batch gets one of the two."""
     channels: Annotated[int | None, tyro.conf.arg(metavar="1|3")] = None
     """Channels that the network sees; by default 3, or 1 where network and pictures are grey."""
     preprocessing: Literal["auto", "tf", "caffe", "torch", "unit", "none"] = "auto"
@@ -161,12 +169,22 @@ class Fit(Main, Network, Pictures, Training, Optimization, Output):
                 variant.check_size(self.image_size, self.image_size)
             except ValueError as error:
                 raise InputError(f"--image-size {self.image_size}: {error}") from None
-        positive(self, "epochs", "batch_size", "lr", "alpha", "clip_norm", "clip_value", "accumulate")
+        positive(self, "epochs", "batch_size", "lr", "alpha", "mixup", "cutmix")
+        positive(self, "clip_norm", "clip_value", "accumulate")
         not_negative(self, "warmup_epochs", "weight_decay", "seed", "l1", "l2")
         if self.clip_norm and self.clip_value:
             raise InputError("--clip-norm and --clip-value cannot be had together: give one.")
         if self.ema is not None and not 0 < self.ema < 1:
             raise InputError(f"--ema must be between 0 and 1, not {self.ema}.")
+        if (self.mixup or self.cutmix) and self.batch_size == 1:
+            raise InputError(
+                "--mixup and --cutmix mix the pictures of a batch: --batch-size 1 is too small."
+            )
+        if (self.mixup or self.cutmix) and self.freeze == "backbone":
+            raise InputError(
+                "--freeze backbone trains the head on features of whole pictures: leave --mixup and "
+                "--cutmix out."
+            )
         if self.seed >= 2**31:
             raise InputError(f"--seed must be below {2**31}, not {self.seed}.")
         dropout = self.knobs.get("dropout", 0.0)

@@ -1,0 +1,96 @@
+"""What a fit says before and after: the plan, the figures, where everything is."""
+
+import csv
+import io
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from cnn_keras import analysis
+from cnn_keras.tables import as_text
+from training.data import augment
+from training.data.prepare import Data
+from training.engine.callbacks import RULE
+from training.engine.plan import Choices
+from training.runs.command import log
+from training.runs.files import write_text
+from training.runs.folder import Run
+from training.runs.settings import Fit
+
+
+def announce(
+    settings: Fit, choices: Choices, data: Data, network: keras.Model, on_device: str, run: Run
+) -> None:
+    """Say what is going to happen, and what was found in the data."""
+    size = choices.image_size
+    counts = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
+    knobs = "".join(f", {k}={v}" for k, v in settings.knobs.items())
+    classes = len(data.class_names)
+    shown = ", ".join(data.class_names[:8]) + (", ..." if classes > 8 else "")
+    if not choices.epochs:
+        how = "the head alone, on frozen features"
+    else:
+        how = (
+            f"{choices.epochs} epochs of {settings.batch_size}, {choices.optimizer}, learning rate "
+            f"{choices.lr:g} after {choices.warmup_epochs:g} epoch(s) of warm-up, {choices.schedule}; "
+            f"augmentation {choices.policy}"
+        )
+        mixed = {"MixUp": settings.mixup, "CutMix": settings.cutmix}
+        how += "".join(f", {name} {alpha:g}" for name, alpha in mixed.items() if alpha)
+        if choices.train_head:
+            how = f"head on frozen features, then {how}"
+    params, macs = analysis.count_params(network), analysis.count_macs(network)
+    lines = {
+        "network": f"{settings.arch}{knobs}: {params:,} parameters, {macs / 1e6:,.1f} M MACs",
+        "input": f"{size} x {size} x {choices.channels} pixels, scaled '{choices.scaling}'",
+        "images": f"{counts} from {settings.data}",
+        "classes": f"{classes}: {shown}",
+        "weights": settings.weights or f"random, seed {settings.seed}",
+        "training": how,
+        "device": on_device,
+        "run": str(run.path),
+    }
+    for name, text in lines.items():
+        log.info("%-9s %s", name, text)
+    for notice in data.source.notices:
+        log.warning("note: %s", notice)
+    if augment.mirrors(choices.policy) and choices.epochs and not data.source.mirrored:
+        log.warning("note: --augment %s mirrors, but these are not their class mirrored", choices.policy)
+    if data.left_out:
+        table = io.StringIO()
+        csv.writer(table).writerows([("file", "reason"), *((b.name, b.reason) for b in data.left_out)])
+        write_text(run.left_out, table.getvalue())
+        log.warning("note: %d broken picture(s) left out, see %s:", len(data.left_out), run.left_out)
+        for bad in data.left_out[:5]:
+            log.warning("  %s: %s", bad.name, bad.reason)
+
+
+def conclude(
+    folder: Path, judged: dict[str, tuple[dict, np.ndarray]], best_epoch: int | None, epochs: int = 0
+) -> None:
+    """Print the table of metrics and where everything is.
+
+    Args:
+        folder: Has the report, and perhaps exports.
+        judged: What `training.report.evaluation.judge` returned.
+        best_epoch: Epoch of the weights; 0 for those that fine-tuning started from.
+        epochs: Epochs of the fit.
+    """
+    words = {"test": "test", "val": "validation"}
+    shares = {"top1": "top-1", "top5": "top-5", "macro_f1": "macro F1"}
+    if all(len(numbers["classes"]) <= 5 for numbers, _ in judged.values()):
+        del shares["top5"]  # of five classes it is always right
+    table = [("pictures", "n", *shares.values(), "loss")]
+    for part, (numbers, _) in judged.items():
+        cells = (f"{100 * numbers[k]:.2f} %" for k in shares)
+        table.append((words[part], f"{numbers['n']:,}", *cells, f"{numbers['loss']:.4f}"))
+    log.info("\n%s\n", as_text(table))
+    if best_epoch:
+        log.info("weights of epoch %d: %s", best_epoch, RULE)
+    elif epochs:
+        log.info("weights: as given, with the new head; no epoch of fine-tuning was better")
+    places = {"run": folder, "report": folder / "report.html", "exports": folder / "export"}
+    for name, path in places.items():
+        if path.exists():
+            log.info("%-9s %s", name, path)
