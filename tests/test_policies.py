@@ -105,13 +105,15 @@ def test_training_pictures_are_stored_larger_and_the_others_are_not(source, cach
     assert data.splits["train"].pixels is None
 
 
-def test_what_a_fit_stores(source):
+def test_what_a_fit_stores(source, tmp_path):
     def stored(**options):
         return plan.choose(Fit(arch="mobilenet_v2", image_size=224, **options), source).stored_size
 
     assert stored(augment="alexnet") == 256
     assert stored() == 224
-    frozen = Fit(image_size=224, augment="vgg", weights=__file__, freeze="backbone")
+    weights = tmp_path / "given.weights.h5"
+    weights.touch()
+    frozen = Fit(image_size=224, augment="vgg", weights=str(weights), freeze="backbone")
     assert plan.choose(frozen, source).stored_size == 224  # nothing is augmented
 
 

@@ -77,7 +77,7 @@ def predict(settings: Predict) -> int:
             best = np.argsort(-probabilities, kind="stable")[:top]
             if settings.json:
                 found = [{"class": names[i], "probability": float(probabilities[i])} for i in best]
-                print(json.dumps({"file": str(file), "top": found}, ensure_ascii=False), flush=True)
+                _print_json({"file": str(file), "top": found})
             else:
                 cells = (c for i in best for c in (names[i], f"{probabilities[i]:.4f}"))
                 table.append((str(file), *cells))
@@ -107,8 +107,14 @@ def find(paths: Sequence[Path]) -> Iterator[Path]:
 def _complain(file: Path, error: Exception, as_json: bool) -> None:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     if as_json:
-        print(json.dumps({"file": str(file), "error": reason}, ensure_ascii=False), flush=True)
+        _print_json({"file": str(file), "error": reason})
     print(f"error: {file}: {reason}", file=sys.stderr)
+
+
+def _print_json(entry: dict) -> None:
+    """Print one object a line; readable where the terminal can show it."""
+    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    print(json.dumps(entry, ensure_ascii=not utf8), flush=True)
 
 
 if __name__ == "__main__":
