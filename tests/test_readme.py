@@ -1,5 +1,8 @@
 """The README says what is so."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import cnn_keras
@@ -36,3 +39,14 @@ def test_the_shipped_run_predicts(cli):
         process = cli(*line.split()[2:], "--engine", engine)
         assert process.returncode == 0, process.stderr
         assert process.stdout.splitlines()[2].split()[1] == "6"
+
+
+def test_the_examples_in_python_run():
+    printed = []
+    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        answer = subprocess.run(
+            [sys.executable, "-c", block], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert answer.returncode == 0, answer.stderr
+        printed.append(answer.stdout.split()[:1])
+    assert printed == [["6"], ["6"], []]  # the example picture, twice; a network
