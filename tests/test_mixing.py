@@ -97,15 +97,17 @@ def test_targets_of_several_outputs_are_mixed_alike():
 
 
 def test_mixing_takes_labels_and_draws_one_of_the_two():
-    kinds = {"mixup": 0, "cutmix": 0}
+    kinds, shares = {"mixup": 0, "cutmix": 0}, set()
     for i in range(60):
         images, targets = Mixing(1.0, 1.0, CLASSES)(
             tf.constant(IMAGES), {"a": tf.constant(LABELS)}, tf.constant([0, i])
         )
         np.testing.assert_allclose(targets["a"].numpy().sum(1), 1, rtol=1e-6)
+        shares.add(float(targets["a"][0, 0]))
         foreign = (images.numpy()[:, :, :, :, None] == IMAGES.transpose(1, 2, 3, 0)).any(-1)
         kinds["cutmix" if foreign.all() else "mixup"] += 1
     assert min(kinds.values()) > 15
+    assert len(shares) > 30  # another seed, other shares
 
 
 def test_a_batch_of_one_is_left_alone():
