@@ -72,7 +72,14 @@ def test_stages_need_auxiliary_classifiers(capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [(), ("--stage-by-stage",)])
+@pytest.mark.parametrize(
+    "more",
+    [
+        (),
+        ("--stage-by-stage",),
+        ("--class-weight", "balanced", "--mixup", 0.2, "--label-smoothing", 0.1),
+    ],
+)
 def test_a_fit_leaves_nothing_of_them(cli, tmp_path, more):
     words = ("--arch", "googlenet", "--image-size", 32, "--knob", "aux=True", "--epochs", 3)
     options = ("--knob", "normalization=batch", "--batch-size", 64, "--out", tmp_path, "--name", "run")
@@ -85,6 +92,6 @@ def test_a_fit_leaves_nothing_of_them(cli, tmp_path, more):
     assert not [name for name in read(run / "model.weights.h5") if "aux" in name]
     assert read(run / "model.weights.h5").keys() == read(run / "model.keras").keys()
     found = re.findall(r"^epoch (\d)/3(?: \((.*?)\))?  loss", process.stdout, re.MULTILINE)
-    names = ("up to aux1", "up to aux2", "to the end") if more else ("", "", "")
+    names = ("up to aux1", "up to aux2", "to the end") if "--stage-by-stage" in more else ("", "", "")
     assert found == list(zip("123", names, strict=True))
     assert cli("training.evaluate", run).returncode == 0

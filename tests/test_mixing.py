@@ -11,7 +11,7 @@ from training.data.pipeline import training_batches
 from training.data.prepare import prepare
 from training.data.sources import open_source
 from training.engine.auxiliary import stages
-from training.engine.losses import CrossEntropy, accuracy
+from training.engine.losses import Loss, accuracy
 
 CLASSES, COUNT = 5, 16
 LABELS = np.arange(COUNT) % CLASSES
@@ -150,12 +150,12 @@ def test_the_loss_takes_labels_and_shares():
     logits, labels = rng.normal(size=(7, 4)).astype("float32"), rng.integers(0, 4, 7)
     likelihood = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     expected = -likelihood[np.arange(7), labels].mean()
-    assert float(CrossEntropy()(labels, logits)) == pytest.approx(expected, rel=1e-5)
+    assert float(Loss()(labels, logits)) == pytest.approx(expected, rel=1e-5)
     one_hot = np.eye(4, dtype="float32")[labels]
-    assert float(CrossEntropy()(one_hot, logits)) == pytest.approx(expected, rel=1e-5)
+    assert float(Loss()(one_hot, logits)) == pytest.approx(expected, rel=1e-5)
     shares = 0.3 * one_hot + 0.7 * np.roll(one_hot, 1, 0)
     expected = -(shares * likelihood).sum(1).mean()
-    assert float(CrossEntropy()(shares, logits)) == pytest.approx(expected, rel=1e-5)
+    assert float(Loss()(shares, logits)) == pytest.approx(expected, rel=1e-5)
     right = (logits.argmax(1) == labels).astype("float32")
     np.testing.assert_array_equal(accuracy(labels, logits), right)
     np.testing.assert_array_equal(accuracy(one_hot, logits), right)
@@ -167,7 +167,7 @@ def test_auxiliary_classifiers_train_on_shares_and_are_validated_on_labels():
     flat = keras.layers.Flatten()(image / 255)
     heads = {n: keras.layers.Dense(CLASSES, name=n)(flat) for n in ("aux1", "logits")}
     ((_, model),) = stages(keras.Model(image, heads), 0.3, stage_by_stage=False)
-    model.compile(keras.optimizers.SGD(0.0), CrossEntropy(), metrics=[accuracy])
+    model.compile(keras.optimizers.SGD(0.0), Loss(), metrics=[accuracy])
     images, targets = mix_up(tf.constant(IMAGES), ONE_HOT, tf.constant([0, 1]), 1.0)
     row = model.fit(
         tf.data.Dataset.from_tensors((images, targets)),

@@ -72,7 +72,7 @@ def fit(settings: Fit) -> int:
             both = assemble(trained, choices.scaling)
             regime.train(both, network, data, settings, choices, run, best)
         else:
-            accuracy_loss = regime.validate(network, choices.scaling, data, settings.batch_size)
+            accuracy_loss = regime.validate(network, choices.scaling, data, settings)
             best.offer(*accuracy_loss, epoch=0)
     except KeyboardInterrupt:
         return _interrupted(run, best, card)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from training.data.augment import augment
 from training.data.mixing import Mixing
 from training.data.prepare import Split
+from training.data.targets import Targets
 
 
 def training_batches(
@@ -22,6 +23,7 @@ def training_batches(
     first_epoch: int = 0,
     image_size: int | None = None,
     mixing: Mixing | None = None,
+    targets: Targets | None = None,
 ) -> tuple[tf.data.Dataset, int]:
     """Make the batches of a whole training.
 
@@ -35,10 +37,12 @@ def training_batches(
         first_epoch: Number of the first of these epochs; the others go on from there.
         image_size: Side of the network's pictures, pixels; by default that of the split's.
         mixing: Mixes pictures and labels of each batch.
+        targets: Makes targets and weights of the labels.
 
     Returns:
-        The dataset of (uint8 (batch, height, width, channels), int32 (batch,)), with mixing float32
-        (batch, classes) instead of the labels; its batches an epoch.
+        The dataset of (uint8 (batch, height, width, channels), int32 (batch,)), with mixing or targets
+        float32 (batch, classes) instead of the labels, perhaps with weights, float32 (batch,); its
+        batches an epoch.
     """
     count = len(split)
     batch_size = min(batch_size, count)
@@ -61,6 +65,8 @@ def training_batches(
     dataset = dataset.batch(batch_size, drop_remainder=True)
     if mixing:
         dataset = dataset.enumerate().map(mixed, num_parallel_calls=tf.data.AUTOTUNE)
+    if targets and not targets.plain:
+        dataset = dataset.map(targets, num_parallel_calls=tf.data.AUTOTUNE)
     return dataset.prefetch(tf.data.AUTOTUNE), steps
 
 

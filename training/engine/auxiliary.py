@@ -7,8 +7,6 @@ then up to the second, then to the end.
 
 import keras
 
-from training.engine.losses import CrossEntropy
-
 
 class WithAuxiliary(keras.Model):
     """A network to {"logits", "aux1", ...} that is judged by its logits alone.
@@ -24,10 +22,9 @@ class WithAuxiliary(keras.Model):
         """Return the loss of the logits and, in training, of the auxiliary classifiers."""
         total = super().compute_loss(x, y, y_pred["logits"], sample_weight, training)
         if training:
-            loss = CrossEntropy()
             for name, logits in y_pred.items():
                 if name != "logits":
-                    total = total + self.aux_weight * loss(y, logits, sample_weight)
+                    total = total + self.aux_weight * self.loss(y, logits, sample_weight)
         return total
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):

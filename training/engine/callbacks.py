@@ -118,6 +118,25 @@ class BestWeights(keras.callbacks.Callback):
         self.offer(logs["val_accuracy"], logs["val_loss"], epoch + 1)
 
 
+class EarlyStop(keras.callbacks.Callback):
+    """End the training when the best epoch is long ago.
+
+    Args:
+        best: Knows the best epoch; comes before this among the callbacks.
+        patience: So many epochs.
+    """
+
+    def __init__(self, best: BestWeights, patience: int):
+        super().__init__()
+        self._best, self._patience = best, patience
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Look how long ago it is."""
+        if epoch + 1 - self._best.best_epoch >= self._patience:
+            self.model.stop_training = True
+            log.info("ended early: epoch %d is still the best", self._best.best_epoch)
+
+
 def as_csv(rows: list[dict[str, float]]) -> str:
     """Format rows with the same keys as CSV with a header."""
     text = io.StringIO()

@@ -11,10 +11,11 @@ from cnn_keras.preprocessing import assemble
 from training.data.mixing import Mixing
 from training.data.pipeline import evaluation_batches, training_batches
 from training.data.prepare import Data
+from training.data.targets import Targets, class_weights
 from training.engine import transfer
 from training.engine.auxiliary import stages
-from training.engine.callbacks import BestWeights, Progress
-from training.engine.losses import CrossEntropy, accuracy
+from training.engine.callbacks import BestWeights, EarlyStop, Progress
+from training.engine.losses import Loss, accuracy
 from training.engine.optimizers import make_optimizer
 from training.engine.plan import Choices
 from training.engine.schedules import Plateau, Schedule
@@ -53,7 +54,7 @@ def train(
     if choices.fine_tune:
         transfer.freeze_normalization(model)
     if choices.train_head:  # fine-tuning must not end below what the head alone reaches
-        accuracy, loss = validate(network, choices.scaling, data, settings.batch_size)
+        accuracy, loss = validate(network, choices.scaling, data, settings)
         log.info("head trained: val_loss %.4f  val_accuracy %.4f", loss, accuracy)
         best.offer(accuracy, loss, epoch=0)
     parts = stages(
@@ -65,6 +66,9 @@ def train(
     if settings.mixup or settings.cutmix:
         mixing = Mixing(settings.mixup, settings.cutmix, len(data.class_names))
     progress = Progress(run, len(train_split) // batch_size, choices.epochs, batch_size)
+    keepers = [best]
+    if settings.early_stop:
+        keepers.append(EarlyStop(best, settings.early_stop))
     for (name, part), first, end in zip(parts, ends[:-1].tolist(), ends[1:].tolist(), strict=True):
         batches, steps = training_batches(
             train_split,
@@ -75,6 +79,7 @@ def train(
             first_epoch=first,
             image_size=choices.image_size,
             mixing=mixing,
+            targets=targets(settings, data),
         )
         schedule = compile_model(part, settings, choices, steps * (end - first), steps)
         progress.stage = name
@@ -90,7 +95,7 @@ def train(
                 # swaps the averaged weights in for the validation and what looks at its end
                 *([keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if settings.ema else []),
                 progress,
-                *([best] if end == choices.epochs else []),
+                *(keepers if end == choices.epochs else []),
                 *([Plateau(schedule)] if choices.schedule == "plateau" else []),
                 keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
                 keras.callbacks.TerminateOnNaN(),
@@ -99,6 +104,14 @@ def train(
         if not math.isfinite(progress.last_loss):
             log.warning("note: the loss became infinite or NaN; training ended early. Try a lower --lr.")
             return
+
+
+def targets(settings: Fit, data: Data) -> Targets:
+    """Return what the network is taught of the labels."""
+    kind = "effective" if settings.loss == "class-balanced" else settings.class_weight
+    labels, classes = data.splits["train"].labels, len(data.class_names)
+    weights = None if kind == "none" else class_weights(kind, labels, classes)
+    return Targets(classes, settings.label_smoothing, weights)
 
 
 def compile_model(
@@ -116,7 +129,7 @@ def compile_model(
         accumulate=settings.accumulate,
     )
     penalise(model, settings.l1, settings.l2)
-    model.compile(optimizer, CrossEntropy(), metrics=[accuracy])
+    model.compile(optimizer, Loss(settings.loss), metrics=[accuracy])
     _create_variables(model)
     return schedule
 
@@ -136,11 +149,11 @@ def _create_variables(model: keras.Model) -> None:
     model.reset_metrics()
 
 
-def validate(network: keras.Model, scaling: str, data: Data, batch_size: int) -> tuple[float, float]:
+def validate(network: keras.Model, scaling: str, data: Data, settings: Fit) -> tuple[float, float]:
     """Return accuracy and loss on the validation pictures."""
     model = assemble(network, scaling)
-    model.compile(loss=CrossEntropy(), metrics=[accuracy])
-    batches = evaluation_batches(data.splits["val"], batch_size)
+    model.compile(loss=Loss(settings.loss), metrics=[accuracy])
+    batches = evaluation_batches(data.splits["val"], settings.batch_size)
     found = model.evaluate(batches, verbose=0, return_dict=True)
     return found["accuracy"], found["loss"]
 

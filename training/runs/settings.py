@@ -24,6 +24,7 @@ Schedule = Literal[
     *("constant", "step", "exponential", "polynomial", "cosine", "warm-restarts", "one-cycle"),
     "plateau",
 ]
+Loss = Literal["cross-entropy", "binary", "focal", "hinge", "class-balanced"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +138,15 @@ class Optimization:
     """Largest value of each gradient."""
     accumulate: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Batches whose gradients are averaged for one update."""
+    loss: Loss = "cross-entropy"
+    """binary trains each class against all others, focal counts less what is right already, hinge asks
+    for a margin, class-balanced weighs classes by their effective number of pictures."""
+    class_weight: Literal["none", "balanced"] = "none"
+    """balanced: all classes weigh the same, however many pictures they have."""
+    label_smoothing: Annotated[float, tyro.conf.arg(metavar="X")] = 0.0
+    """Share of every target that is spread over all classes, e.g. 0.1."""
+    early_stop: Count = None
+    """End when the best epoch is so many epochs ago."""
     ema: Number = None
     """Keep a moving average of the weights with this momentum, e.g. 0.99; it is what is validated and
     kept."""
@@ -170,10 +180,16 @@ class Fit(Main, Network, Pictures, Training, Optimization, Output):
             except ValueError as error:
                 raise InputError(f"--image-size {self.image_size}: {error}") from None
         positive(self, "epochs", "batch_size", "lr", "alpha", "mixup", "cutmix")
-        positive(self, "clip_norm", "clip_value", "accumulate")
+        positive(self, "clip_norm", "clip_value", "accumulate", "early_stop")
         not_negative(self, "warmup_epochs", "weight_decay", "seed", "l1", "l2")
         if self.clip_norm and self.clip_value:
             raise InputError("--clip-norm and --clip-value cannot be had together: give one.")
+        if not 0 <= self.label_smoothing < 1:
+            raise InputError(
+                f"--label-smoothing must be at least 0 and below 1, not {self.label_smoothing}."
+            )
+        if self.loss == "class-balanced" and self.class_weight != "none":
+            raise InputError("--loss class-balanced has weights of its own: leave --class-weight out.")
         if self.ema is not None and not 0 < self.ema < 1:
             raise InputError(f"--ema must be between 0 and 1, not {self.ema}.")
         if (self.mixup or self.cutmix) and self.batch_size == 1:
