@@ -1,8 +1,6 @@
 """What a fit is going to do: defaults resolved, network built, announced, summed up."""
 
-import csv
 import dataclasses
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from training.data.sources import Source
 from training.engine import transfer
 from training.engine.optimizers import CLIP_NORM, DEFAULT_LR, DEFAULT_WEIGHT_DECAY
 from training.runs.command import InputError, log
-from training.runs.files import write_text
+from training.runs.files import printable, write_table
 from training.runs.folder import Run
 from training.runs.settings import Fit
 
@@ -214,16 +212,14 @@ def announce(
         "run": str(run.path),
     }
     for name, text in lines.items():
-        log.info("%-9s %s", name, text)
+        log.info("%-9s %s", name, printable(text))
     for notice in data.source.notices:
-        log.warning("note: %s", notice)
+        log.warning("note: %s", printable(notice))
     if data.left_out:
-        table = io.StringIO()
-        csv.writer(table).writerows([("file", "reason"), *((b.name, b.reason) for b in data.left_out)])
-        write_text(run.left_out, table.getvalue())
+        write_table(run.left_out, [("file", "reason"), *((b.name, b.reason) for b in data.left_out)])
         log.warning("note: %d broken picture(s) left out, see %s:", len(data.left_out), run.left_out)
         for bad in data.left_out[:5]:
-            log.warning("  %s: %s", bad.name, bad.reason)
+            log.warning("  %s: %s", printable(bad.name), bad.reason)
 
 
 def card_entries(settings: Fit, choices: Choices, data: Data) -> dict[str, Any]:

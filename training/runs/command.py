@@ -1,6 +1,7 @@
 """What every command does around its work: flags, messages, exit status."""
 
 import dataclasses
+import io
 import logging
 import os
 import shlex
@@ -112,6 +113,8 @@ def _log_to_terminal() -> None:
     for old in log.handlers[:]:
         log.removeHandler(old)
         old.close()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show is no failure
+        sys.stdout.reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
     log.addHandler(handler)
