@@ -135,7 +135,7 @@ def _sizes(checked: Check) -> dict[str, Any]:
     if not len(sizes):
         return {}
     shorter = sizes.min(axis=1)
-    counts, edges = np.histogram(shorter, bins=min(16, len(np.unique(shorter))))
+    counts, edges = np.histogram(shorter, bins=min(12, len(np.unique(shorter))))
     unique, number = np.unique(sizes, axis=0, return_counts=True)
     return {
         **{
