@@ -1,6 +1,7 @@
 """A picture means what a person sees, and the SavedModel's graph sees the same."""
 
 import io
+import warnings
 
 import numpy as np
 import pytest
@@ -234,3 +235,15 @@ def test_the_graph_on_a_smooth_jpeg():
     waves = np.stack([np.sin(x / 9), np.cos(y / 13), np.sin((x + y) / 17)], -1)
     data = encoded(Image.fromarray((127 + 120 * waves).astype(np.uint8)), "JPEG", quality=75)
     np.testing.assert_array_equal(graph.picture(tf.constant(data), 224, 3), decode.read(data, 224, 3))
+
+
+def test_too_many_pixels_whatever_other_threads_do_to_warnings(monkeypatch):
+    """Filters of warnings are one list for all threads: with it gone, Pillow alone would only warn."""
+    monkeypatch.setattr(decode.warnings, "simplefilter", lambda *_: None)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 99)
+    buffer = io.BytesIO()
+    Image.new("RGB", (10, 10)).save(buffer, "PNG")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore")
+        with pytest.raises(decode.BadImageError, match="more pixels"):
+            decode.open_picture(buffer.getvalue())

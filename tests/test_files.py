@@ -1,6 +1,7 @@
 """Files are there whole or not at all; run folders are never overwritten."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,20 @@ def test_what_is_no_run_says_so(tmp_path, content, message):
         folder.open_run(tmp_path)
     with pytest.raises(InputError, match="no such run folder"):
         folder.open_run(tmp_path / "missing")
+
+
+def test_names_of_any_bytes_survive(tmp_path):
+    """Bytes that are no UTF-8: escaped in text and JSON, as they are in a table."""
+    name = os.fsdecode(b'two\nlines \xe9 \xc3\xa9,"')
+    files.write_json(tmp_path / "a.json", {"name": name})
+    assert json.loads((tmp_path / "a.json").read_bytes())["name"] == name
+    files.write_table(tmp_path / "a.csv", [["name"], [name]])
+    assert os.fsencode(name).replace(b'"', b'""') in (tmp_path / "a.csv").read_bytes()
+    files.write_text(tmp_path / "a.txt", name)
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == 'two\nlines \\udce9 é,"'
+
+
+def test_printable_names_stay_in_their_line():
+    names = {"a b.png": "a b.png", "é ü 猫": "é ü 猫", "a\nb\t\x1b[31m": "a\\nb\\t\\x1b[31m"}
+    names |= {os.fsdecode(b"\xff"): "\\udcff", "\u202egpj.exe": "\\u202egpj.exe"}  # read backwards
+    assert {name: files.printable(name) for name in names} == names

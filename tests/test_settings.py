@@ -104,7 +104,9 @@ def test_every_flag_is_explained(kind, capsys):
     text = re.sub("[─│╭╮╰╯]", " ", capsys.readouterr().out)
     for field in dataclasses.fields(kind):
         name = field.name
-        flag = {"run": "RUN", "images": "IMAGE_OR_FOLDER"}.get(name, f"--{name.replace('_', '-')}")
+        flag = {"run": "RUN", "folder": "FOLDER", "images": "IMAGE_OR_FOLDER"}.get(
+            name, f"--{name.replace('_', '-')}"
+        )
         explained = re.search(
             rf"^ *{flag}(?![\w-])(.*?)(?=^ *--|^ *$|\Z)", text, re.MULTILINE | re.DOTALL
         )

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 COMMANDS = {
+    "check_data": "find the trouble in a folder of pictures before training",
     "fit": "train a network on pictures",
     "evaluate": "judge a run and write its report",
     "preview": "draw pictures beside their augmented versions",

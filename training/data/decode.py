@@ -65,6 +65,8 @@ def open_picture(source: str | Path | bytes) -> Image.Image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.simplefilter("ignore", UserWarning)
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                if image.width * image.height > Image.MAX_IMAGE_PIXELS:
+                    raise Image.DecompressionBombError  # filters of warnings are not kept per thread
                 image.load()
                 return _upright(_colours(image), image)
     except Image.UnidentifiedImageError:
@@ -90,12 +92,17 @@ def _colours(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _upright(image: Image.Image, source: Image.Image) -> Image.Image:
+def orientation(source: Image.Image) -> int:
+    """Return the EXIF orientation of an opened file, 2 to 8, or 1 where it says nothing."""
     try:
-        orientation = source.getexif().get(_ORIENTATION_TAG)
+        value = source.getexif().get(_ORIENTATION_TAG)
     except Exception:  # broken EXIF of a sound picture
-        return image
-    turn = _TURNS.get(orientation)
+        return 1
+    return value if value in _TURNS else 1
+
+
+def _upright(image: Image.Image, source: Image.Image) -> Image.Image:
+    turn = _TURNS.get(orientation(source))
     return image if turn is None else image.transpose(turn)
 
 

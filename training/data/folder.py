@@ -74,6 +74,17 @@ def folder_as_test(folder: Path) -> Source:
     return _source(folder, names, {"test": _entries(files, names)}, notices)
 
 
+def files_of(folder: Path) -> dict[str, dict[str, list[Path]]]:
+    """Return all picture files by split ("" where the folder is not split) and by class.
+
+    Also those that a fit leaves out: of classes that are not in train/, of a folder without train/.
+    """
+    given = _splits_of(folder)
+    split_up = "train" in given or len(given) == len(_folders(folder))
+    places = given if split_up else {"": folder}
+    return {part: _files_of_classes(_folders(path), []) for part, path in places.items()}
+
+
 def _splits_of(folder: Path) -> dict[str, Path]:
     """Return the sub-folders named as splits, by our name of the split."""
     given: dict[str, Path] = {}

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from training.data import decode
 from training.data.sources import Entries, Source
 from training.runs.command import InputError
+from training.runs.files import printable
 
 Cache = Literal["auto", "memory", "none"]
 OnBadImage = Literal["skip", "fail"]
@@ -144,6 +145,7 @@ def notes(data: Data, card: dict[str, Any] | None = None) -> list[str]:
     if data.left_out:
         found.append(f"{len(data.left_out)} broken picture(s) left out, e.g. {data.left_out[0].name}")
     seen = card["data"]["fingerprint"] if card else {}
+    found = [printable(note) for note in found]  # names of files may hold anything
     found += [
         f"the {part} pictures are not those of the fit: they changed since, and may be others' now"
         for part, split in data.splits.items()

@@ -1,7 +1,5 @@
 """What a fit says before and after: the plan, the figures, where everything is."""
 
-import csv
-import io
 from pathlib import Path
 
 import keras
@@ -14,7 +12,7 @@ from training.data.prepare import Data
 from training.engine.callbacks import RULE
 from training.engine.plan import Choices
 from training.runs.command import log
-from training.runs.files import write_text
+from training.runs.files import printable, write_table
 from training.runs.folder import Run
 from training.runs.settings import Fit
 
@@ -52,18 +50,16 @@ def announce(
         "run": str(run.path),
     }
     for name, text in lines.items():
-        log.info("%-9s %s", name, text)
+        log.info("%-9s %s", name, printable(text))
     for notice in data.source.notices:
-        log.warning("note: %s", notice)
+        log.warning("note: %s", printable(notice))
     if augment.mirrors(choices.policy) and choices.epochs and not data.source.mirrored:
         log.warning("note: --augment %s mirrors, but these are not their class mirrored", choices.policy)
     if data.left_out:
-        table = io.StringIO()
-        csv.writer(table).writerows([("file", "reason"), *((b.name, b.reason) for b in data.left_out)])
-        write_text(run.left_out, table.getvalue())
+        write_table(run.left_out, [("file", "reason"), *((b.name, b.reason) for b in data.left_out)])
         log.warning("note: %d broken picture(s) left out, see %s:", len(data.left_out), run.left_out)
         for bad in data.left_out[:5]:
-            log.warning("  %s: %s", bad.name, bad.reason)
+            log.warning("  %s: %s", printable(bad.name), bad.reason)
 
 
 def conclude(

@@ -2,7 +2,6 @@
 
 import base64
 import csv
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from training.data.prepare import Data, Split
 from training.phone.engines import Engine, keras_engine
 from training.report import plots
 from training.report.metrics import measure
+from training.report.thumbnails import thumbnail
 from training.runs.files import write_json, write_text
 
 WORDS = {"test": "test", "val": "validation"}
@@ -124,13 +124,7 @@ def mistakes(split: Split, found: np.ndarray, class_names: tuple[str, ...]) -> l
 
 
 def _thumbnail(pixels: np.ndarray) -> str:
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    image.thumbnail((224, 224))
-    buffer = io.BytesIO()
-    lossless = max(image.size) <= 64
-    image.save(buffer, "PNG" if lossless else "JPEG", quality=85)
-    kind = "png" if lossless else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return thumbnail(Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels), 224)
 
 
 def _embedded(path: Path) -> str:

@@ -1,12 +1,13 @@
 """Files that are either there whole or not at all."""
 
 import contextlib
+import csv
 import errno
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,12 @@ def _sync_folder(path: Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` to `path`, whole or not at all."""
+    r"""Write `text` to `path`, whole or not at all.
+
+    Bytes of file names that are no UTF-8 become escapes, "\udcff", which in JSON stand for themselves.
+    """
     with replaced(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -79,3 +83,17 @@ def check_space(folder: Path, needed_bytes: int) -> None:
             f"no space left: {needed_bytes / 1e6:,.1f} MB needed, {free_bytes / 1e6:,.1f} MB free",
             str(folder),
         )
+
+
+def write_table(path: str | Path, rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows as CSV to `path`, whole or not at all; file names keep their very bytes."""
+    with (
+        replaced(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        csv.writer(file).writerows(rows)
+
+
+def printable(name: object) -> str:
+    r"""Return a name in one line that any terminal or page can show: "a\nb" for a newline."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(name))
