@@ -11,7 +11,7 @@ import tyro
 from training.runs import command
 from training.runs.checks import check_data_name, positive
 from training.runs.command import InputError, log
-from training.runs.flags import Debug, Run
+from training.runs.flags import DATA, Debug, Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,10 +20,10 @@ class Evaluate:
 
     run: Run
     """Run folder."""
-    data: Annotated[str | None, tyro.conf.arg(metavar="digits|FOLDER|tfds:NAME")] = None
-    """Other pictures to judge it on: all of a folder of class sub-folders, or the test/ (else val/) of
-    one that is split. The report then goes to a folder evaluation-NAME in the run."""
-    moved_to: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
+    data: Annotated[str | None, tyro.conf.arg(metavar=DATA)] = None
+    """Other pictures to judge it on, given as to fit: all of a folder of class sub-folders, or the test/
+    (else val/) of one that is split. The report then goes to a folder evaluation-NAME in the run."""
+    moved_to: Annotated[str | None, tyro.conf.arg(metavar="FOLDER|FILE")] = None
     """Where the pictures of the fit are now, if they were moved."""
     data_dir: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Where TensorFlow Datasets keeps its files; by default as at the fit."""

@@ -25,7 +25,7 @@ class Export:
     max_images: Count = None
     """Compare on at most so many of the test pictures, spread evenly over the classes; by default on
     all."""
-    moved_to: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
+    moved_to: Annotated[str | None, tyro.conf.arg(metavar="FOLDER|FILE")] = None
     """Where the pictures of the fit are now, if they were moved."""
     data_dir: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
     """The same for what TensorFlow Datasets keeps."""

@@ -2,39 +2,27 @@
 
 import hashlib
 import os
-import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from training.data import decode
-from training.data.sources import Entries, Source, split
+from training.data.given import ALL, SPLIT_NAMES, Given, Part, one_name_each
+from training.data.sources import Entries, Source
 from training.runs.command import InputError
 
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
-SHARES = {"val": 0.15, "test": 0.15}
 
-
-def folder_source(folder: Path, seed: int) -> Source:
-    """Open a folder of pictures.
+def read_folder(folder: Path) -> Given:
+    """Find the pictures of a folder.
 
     Args:
-        folder: Has one sub-folder a class (split by `seed`: 70 % train, 15 % val, 15 % test), or
-            train/, val/ and perhaps test/ with one sub-folder a class each. Where there is no val/,
-            15 % of train/ are held out for it.
-        seed: Decides the splits that the folder does not have.
+        folder: Has one sub-folder a class, or train/, val/ and perhaps test/ with one sub-folder a class
+            each.
 
     Raises:
-        InputError: If it has fewer than two classes, or two with one name.
+        InputError: If it is laid out in neither way.
     """
     given, children = _splits_of(folder), _folders(folder)
     if "train" in given:
@@ -44,10 +32,29 @@ def folder_source(folder: Path, seed: int) -> Source:
                 f"--data {folder} has {given['train'].name}/ but also {', '.join(others)}. Expected "
                 "either one sub-folder a class, or only train/, val/ and test/."
             )
-        return _given_splits(folder, given, seed)
-    if given and len(given) == len(children):
+    elif given and len(given) == len(children):
         raise InputError(f"--data {folder} has {', '.join(p.name for p in children)} but no train/.")
-    return _one_folder(folder, children, seed)
+    else:
+        given = {}
+    notices: list[str] = [] if given else _loose_pictures(folder)
+    parts = {}
+    for name, path in (given or {ALL: folder}).items():
+        classes = _folders(path)
+        if given and not classes:
+            raise InputError(f"{path} has no sub-folders. Expected one a class.")
+        files = _files_of_classes(classes, notices)
+        names = tuple(sorted(files))
+        parts[name] = Part(_entries(files, names), names)
+    grey, picture_size = look(parts[ALL if not given else "train"].entries)
+    return Given(
+        data=str(folder),
+        name=folder.resolve().name,
+        parts=parts,
+        grey=grey,
+        picture_size=picture_size,
+        titles={"val": "val/"} | {name: f"{path.name}/" for name, path in given.items()},
+        notices=tuple(notices),
+    )
 
 
 def folder_as_test(folder: Path) -> Source:
@@ -68,10 +75,20 @@ def folder_as_test(folder: Path) -> Source:
     if not files:
         raise InputError(f"--data {place} has no pictures in sub-folders. Expected one a class.")
     names = tuple(sorted(files))
-    _one_name_each(place, names)
+    one_name_each(place, names)
     if not given:
         notices.append(f"all pictures of {folder} are judged: none of them should be one of the fit")
-    return _source(folder, names, {"test": _entries(files, names)}, notices)
+    entries = _entries(files, names)
+    grey, picture_size = look(entries)
+    return Source(
+        name=folder.resolve().name,
+        class_names=names,
+        splits={"test": entries},
+        pool=entries,
+        grey=grey,
+        picture_size=picture_size,
+        notices=tuple(notices),
+    )
 
 
 def files_of(folder: Path) -> dict[str, dict[str, list[Path]]]:
@@ -97,74 +114,6 @@ def _splits_of(folder: Path) -> dict[str, Path]:
         if part:
             given[part] = path
     return given
-
-
-def _one_folder(folder: Path, classes: list[Path], seed: int) -> Source:
-    notices = _loose_pictures(folder)
-    files = _files_of_classes(classes, notices)
-    names = _class_names(folder, files)
-    entries = _entries(files, names)
-    for name in names:
-        if len(files[name]) == 1:
-            notices.append(
-                f"class '{name}' has one picture: it is trained on, neither validated nor tested"
-            )
-    splits = split(entries, SHARES, seed)
-    if "val" not in splits:
-        raise InputError(
-            f"--data {folder} has too few pictures ({len(entries)}) to hold some out. Add pictures, or "
-            "make train/ and val/ folders."
-        )
-    return _source(folder, names, splits, notices)
-
-
-def _given_splits(folder: Path, given: dict[str, Path], seed: int) -> Source:
-    notices: list[str] = []
-    files = {}
-    for name, path in given.items():
-        classes = _folders(path)
-        if not classes:
-            raise InputError(f"{path} has no sub-folders. Expected one a class.")
-        files[name] = _files_of_classes(classes, notices)
-    names = _class_names(given["train"], files["train"])
-    splits = {}
-    for part, of_class in files.items():
-        for name in sorted(of_class.keys() - set(names)):
-            notices.append(
-                f"class '{name}' is in {given[part].name}/ but not in {given['train'].name}/: its "
-                f"{len(of_class[name])} pictures are left out"
-            )
-        for name in names:
-            if name not in of_class:
-                notices.append(f"class '{name}' has no pictures in {given[part].name}/")
-        known = {name: of_class[name] for name in names if name in of_class}
-        _one_name_each(given[part], [*of_class, *names])
-        if known:
-            splits[part] = _entries(known, names)
-    for name in names:
-        if len(files["train"][name]) == 1:
-            notices.append(f"class '{name}' has one picture in {given['train'].name}/")
-    if "val" not in splits:
-        notices.append(f"there is no val/: {SHARES['val']:.0%} of train/ are held out for it")
-        splits |= split(splits["train"], {"val": SHARES["val"]}, seed)
-        if "val" not in splits:
-            raise InputError(f"{given['train']} has too few pictures to hold some out for val.")
-    return _source(folder, names, splits, notices, own_splits=True)
-
-
-def _source(
-    folder: Path, names: tuple[str, ...], splits: dict[str, Entries], notices, own_splits=False
-) -> Source:
-    grey, picture_size = _look(splits.get("train") or splits["test"])
-    return Source(
-        name=folder.resolve().name,
-        class_names=names,
-        splits=splits,
-        grey=grey,
-        picture_size=picture_size,
-        own_splits=own_splits,
-        notices=tuple(notices),
-    )
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -218,43 +167,31 @@ def _files_of_classes(classes: list[Path], notices: list[str]) -> dict[str, list
     return found
 
 
-def _class_names(folder: Path, files: dict[str, list[Path]]) -> tuple[str, ...]:
-    names = tuple(sorted(files))
-    if len(names) < 2:
-        found = f"only '{names[0]}'" if names else "none"
-        raise InputError(
-            f"{folder} has fewer than two classes with pictures: {found}. Expected one sub-folder a "
-            f"class, with pictures ({' '.join(decode.EXTENSIONS)})."
-        )
-    _one_name_each(folder, names)
-    return names
-
-
-def _one_name_each(folder: Path, names) -> None:
-    """Refuse folders that a person, or another system, would take for one and the same class."""
-    seen: dict[str, str] = {}
-    for name in dict.fromkeys(names):
-        key = unicodedata.normalize("NFKC", name).strip().casefold()
-        if key in seen:
-            raise InputError(
-                f"{folder}: '{seen[key]}' and '{name}' are two classes with one name (they differ in "
-                "case, spaces or Unicode form only). Rename or merge them."
-            )
-        seen[key] = name
-
-
 def _entries(files: dict[str, list[Path]], names: tuple[str, ...]) -> Entries:
     paths = [path for name in names for path in files.get(name, ())]
     labels = [i for i, name in enumerate(names) for _ in files.get(name, ())]
+    return file_entries(paths, np.array(labels, np.int32))
+
+
+def file_entries(paths: Sequence[Path], labels: np.ndarray, groups: np.ndarray | None = None) -> Entries:
+    """Return entries over picture files; one that is not there is told like a broken one."""
+
+    def content(i: int) -> bytes:
+        try:
+            return paths[i].read_bytes()
+        except FileNotFoundError:
+            raise decode.BadImageError("there is no such file") from None
+
     return Entries(
-        np.array(labels, np.int32),
+        np.asarray(labels, np.int32),
         tuple(str(path) for path in paths),
-        lambda i: decode.open_picture(paths[i]),
-        lambda i: hashlib.sha256(paths[i].read_bytes()).digest(),
+        lambda i: decode.open_picture(content(i)),
+        lambda i: hashlib.sha256(content(i)).digest(),
+        groups,
     )
 
 
-def _look(entries: Entries) -> tuple[bool, int]:
+def look(entries: Entries) -> tuple[bool, int]:
     """Tell from the headers of up to 64 pictures whether they are grey, and their usual size."""
     modes, sides = set(), []
     for i in np.linspace(0, len(entries) - 1, num=min(64, len(entries)), dtype=int):

@@ -17,6 +17,7 @@ from training.runs.command import InputError
 from training.runs.files import printable
 
 Cache = Literal["auto", "memory", "none"]
+SHOWN = 20  # broken pictures in a message
 OnBadImage = Literal["skip", "fail"]
 
 
@@ -123,9 +124,9 @@ def prepare(
             splits[name], bad = _prepare_split(entries, sizes[name], channels, keep, on_bad_image, bar)
             left_out += bad
             if not len(splits[name]):
-                raise InputError(
-                    f"no picture of '{name}' could be read, e.g. {bad[0].name}: {bad[0].reason}"
-                )
+                lines = [f"{b.name}: {b.reason}" for b in bad[:SHOWN]]
+                lines += [f"... and {len(bad) - SHOWN} more"] * (len(bad) > SHOWN)
+                raise InputError("\n".join([f"no picture of '{name}' could be read:", *lines]))
     _check_classes(source, splits)
     larger = None
     if "train" in splits and sizes["train"] != image_size:

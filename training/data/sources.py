@@ -1,4 +1,4 @@
-"""Where pictures come from: `--data digits`, a folder, or `tfds:NAME`.
+"""Where pictures come from: `--data digits`, a folder, a file, a function, or `tfds:NAME`.
 
 Every source is a `Source`: class names and, for each split, labelled entries that decode themselves.
 Nothing is decoded before `prepare`.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from training.runs.checks import check_data_name
+from training.runs.checks import check_data_name, data_kind, is_place
 from training.runs.command import InputError
 
 Splits = dict[str, "Entries"]
@@ -28,12 +28,14 @@ class Entries:
         names: What to call each picture: its path, or a number.
         load: Decodes picture i, upright, in mode "RGB" or "L"; raises BadImageError.
         digest: SHA-256 of the encoded picture i.
+        groups: Text (n,); pictures of one group never come into two splits. None where each is its own.
     """
 
     labels: np.ndarray
     names: tuple[str, ...]
     load: Callable[[int], Image.Image]
     digest: Callable[[int], bytes]
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -45,6 +47,7 @@ class Entries:
             tuple(self.names[i] for i in indices),
             lambda i: self.load(indices[i]),
             lambda i: self.digest(indices[i]),
+            None if self.groups is None else self.groups[indices],
         )
 
 
@@ -56,6 +59,8 @@ class Source:
         name: Short name, part of the run's default name.
         class_names: In the order of the labels.
         splits: "train", "val" and, where there is one, "test".
+        pool: What may be split in other ways, in its own order: all pictures but those of a test split
+            that was given.
         grey: Whether all pictures are grey.
         picture_size: Median of the pictures' shorter sides, pixels.
         own_splits: Whether the pictures came already split.
@@ -66,6 +71,7 @@ class Source:
     name: str
     class_names: tuple[str, ...]
     splits: Splits
+    pool: Entries
     grey: bool
     picture_size: int
     own_splits: bool = False
@@ -85,7 +91,7 @@ def open_source(data: str, data_dir: str | None = None, seed: int = 0) -> Source
     """Open a source by its name on the command line.
 
     Args:
-        data: "digits", a folder, or "tfds:NAME".
+        data: "digits", a folder, a .csv or .npz file, "module:function", or "tfds:NAME".
         data_dir: Where TensorFlow Datasets keeps its files.
         seed: Decides the splits that the source does not have itself.
 
@@ -94,14 +100,34 @@ def open_source(data: str, data_dir: str | None = None, seed: int = 0) -> Source
     """
     if data == "digits":
         return digits(seed)
-    if data.startswith("tfds:"):
-        from training.data.tfds import tfds_source
+    from training.data.given import to_source
 
-        return tfds_source(data.removeprefix("tfds:"), data_dir, seed)
-    from training.data.folder import folder_source
+    return to_source(_read(data, data_dir), seed)
 
+
+def _read(data: str, data_dir: str | None):
+    """Read what a source has, before anything is held out: a `training.data.given.Given`."""
+    kind = data_kind(data)
+    if kind == "tfds":
+        from training.data.tfds import read_tfds
+
+        return read_tfds(data.removeprefix("tfds:"), data_dir)
     check_data_name(data)
-    return folder_source(Path(data), seed)
+    if kind == "csv":
+        from training.data.table import read_csv
+
+        return read_csv(Path(data))
+    if kind == "npz":
+        from training.data.arrays import read_npz
+
+        return read_npz(Path(data))
+    if kind == "function":
+        from training.data.function import read_function
+
+        return read_function(data)
+    from training.data.folder import read_folder
+
+    return read_folder(Path(data))
 
 
 def open_again(card: dict[str, Any], data: str | None = None, data_dir: str | None = None) -> Source:
@@ -117,7 +143,7 @@ def open_again(card: dict[str, Any], data: str | None = None, data_dir: str | No
     """
     about = card["data"]
     where = data or about["source"]
-    if data is None and where != "digits" and not where.startswith("tfds:") and not Path(where).is_dir():
+    if data is None and is_place(where) and not Path(where).exists():
         raise InputError(
             f"the pictures of the fit are not at {where} any more. Say with --moved-to where they are."
         )
@@ -137,20 +163,21 @@ def open_as_test(data: str, data_dir: str | None, class_names: tuple[str, ...]) 
     Raises:
         InputError: If the source has none of these classes.
     """
+    if data == "digits":
+        source = digits(seed=0)
+        return aligned(replace(source, splits={"test": source.pool}), class_names)
     if Path(data).is_dir():
         from training.data.folder import folder_as_test
 
         return aligned(folder_as_test(Path(data)), class_names)
-    source = open_source(data, data_dir)
-    parts = source.splits
-    if source.own_splits:
-        parts = {"test": parts.get("test", parts["val"])}
-    return aligned(replace(source, splits={"test": joined(list(parts.values()))}), class_names)
+    from training.data.given import to_test
+
+    return aligned(to_test(_read(data, data_dir)), class_names)
 
 
 def same(data: str, source: str) -> bool:
     """Tell whether two values of --data mean the same pictures."""
-    return data == source or (Path(data).is_dir() and Path(data).resolve() == Path(source).resolve())
+    return data == source or (is_place(data) and Path(data).resolve() == Path(source).resolve())
 
 
 def joined(parts: list[Entries]) -> Entries:
@@ -161,7 +188,18 @@ def joined(parts: list[Entries]) -> Entries:
         tuple(name for part in parts for name in part.names),
         lambda i: where[i][0].load(where[i][1]),
         lambda i: where[i][0].digest(where[i][1]),
+        None if parts[0].groups is None else np.concatenate([part.groups for part in parts]),
     )
+
+
+def relabelled(entries: Entries, names: tuple[str, ...], new_names: tuple[str, ...]) -> Entries:
+    """Return the entries, whose labels index `names`, with labels that index `new_names`.
+
+    Pictures of classes that are not among these are left out.
+    """
+    index = {name: i for i, name in enumerate(new_names)}
+    labels = np.array([index.get(name, -1) for name in names], np.int32)[entries.labels]
+    return replace(entries, labels=labels).take(np.flatnonzero(labels >= 0))
 
 
 def aligned(source: Source, class_names: tuple[str, ...]) -> Source:
@@ -172,20 +210,26 @@ def aligned(source: Source, class_names: tuple[str, ...]) -> Source:
     """
     if source.class_names == class_names:
         return source
-    index = {name: i for i, name in enumerate(class_names)}
-    others = [name for name in source.class_names if name not in index]
+    others = [name for name in source.class_names if name not in class_names]
     if len(others) == len(source.class_names):
         raise InputError(
             f"{source.name} has none of the network's classes. It has {', '.join(others[:5])}; the "
             f"network knows {', '.join(class_names[:5])}."
         )
-    new = np.array([index.get(name, -1) for name in source.class_names], np.int32)
-    splits = {}
-    for part, entries in source.splits.items():
-        labels = new[entries.labels]
-        splits[part] = replace(entries, labels=labels).take(np.flatnonzero(labels >= 0))
-    notices = tuple(f"class '{name}' is not one of the network's: left out" for name in others)
-    return replace(source, class_names=class_names, splits=splits, notices=source.notices + notices)
+
+    def moved(entries: Entries) -> Entries:
+        return relabelled(entries, source.class_names, class_names)
+
+    return replace(
+        source,
+        class_names=class_names,
+        splits={part: moved(entries) for part, entries in source.splits.items()},
+        pool=moved(source.pool),
+        notices=(
+            *source.notices,
+            *(f"class '{name}' is not one of the network's: left out" for name in others),
+        ),
+    )
 
 
 def digits(seed: int) -> Source:
@@ -199,6 +243,7 @@ def digits(seed: int) -> Source:
         name="digits",
         class_names=tuple(str(name) for name in data.target_names),
         splits=split(entries, {"val": 0.1, "test": 0.2}, seed),
+        pool=entries,
         grey=True,
         picture_size=8,
         mirrored=False,
@@ -206,7 +251,7 @@ def digits(seed: int) -> Source:
 
 
 def array_entries(images: np.ndarray, labels: np.ndarray) -> Entries:
-    """Return entries over decoded pictures, uint8 (n, height, width) or (n, height, width, 3)."""
+    """Return entries over decoded pictures, each uint8 (height, width) or (height, width, 3)."""
     return Entries(
         np.asarray(labels, np.int32),
         tuple(str(i) for i in range(len(images))),
@@ -218,14 +263,19 @@ def array_entries(images: np.ndarray, labels: np.ndarray) -> Entries:
 def split(entries: Entries, shares: dict[str, float], seed: int) -> Splits:
     """Split entries into "train" and what `shares` names, stratified by class.
 
-    Every class gives each split its share, rounded, and keeps at least one picture in train. The same
-    seed gives the same splits.
+    Every class gives each split its share, rounded, and keeps at least one picture in train; where
+    pictures have groups, `training.data.folds.hold_out` keeps these whole. The same seed gives the same
+    splits.
 
     Args:
         entries: Labelled pictures.
         shares: For each further split, the share of the pictures that it gets.
         seed: Decides which.
     """
+    if entries.groups is not None:
+        from training.data.folds import hold_out
+
+        return hold_out(entries, shares, seed)
     rng = np.random.default_rng(seed)
     parts: dict[str, list[int]] = {name: [] for name in ("train", *shares)}
     carry = dict.fromkeys(shares, 0.0)  # what rounding left over goes to the next class

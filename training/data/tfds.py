@@ -10,23 +10,23 @@ from pathlib import Path
 import numpy as np
 
 from training.data import decode
+from training.data.given import ALL, SPLIT_NAMES, Given, Part
 from training.data.prepare import memory_bytes
-from training.data.sources import Entries, Source, split
+from training.data.sources import Entries
 from training.runs.command import InputError, log
 
 VAL_SHARE = 0.1
 NOT_MIRRORED = ("mnist", "svhn", "emnist", "kmnist", "digits", "omniglot", "binary_alpha_digits")
 
 
-def tfds_source(name: str, data_dir: str | None, seed: int) -> Source:
-    """Prepare, if need be, and open an image classification set of TensorFlow Datasets.
+def read_tfds(name: str, data_dir: str | None) -> Given:
+    """Prepare, if need be, and read an image classification set of TensorFlow Datasets.
 
     Without a network it prepares from the original archives under DIR/downloads/manual.
 
     Args:
         name: A name that tfds.builder takes, e.g. "fashion_mnist".
         data_dir: Where tensorflow-datasets keeps its files; by default its own place.
-        seed: Decides the validation split where the set has none (10 % of train).
 
     Raises:
         InputError: If there is no such set, it is no image classification set, or it cannot be prepared.
@@ -38,21 +38,21 @@ def tfds_source(name: str, data_dir: str | None, seed: int) -> Source:
     image, label = _features(tfds, builder)
     _prepare(tfds, builder)
     _check_memory(builder)
-    splits = {
-        ours: _load(tfds, builder, theirs, image, label) for ours, theirs in _parts(builder).items()
-    }
-    if "val" not in splits:
-        splits |= split(splits["train"], {"val": VAL_SHARE}, seed)
     info = builder.info.features
-    first = splits["train"].load(0)
-    return Source(
+    names = tuple(info[label].names)
+    parts = {
+        ours: Part(_load(tfds, builder, theirs, image, label), names)
+        for ours, theirs in _parts(builder).items()
+    }
+    first = next(iter(parts.values())).entries.load(0)
+    return Given(
+        data=f"tfds:{name}",
         name=builder.name,
-        class_names=tuple(info[label].names),
-        splits=splits,
+        parts=parts,
         grey=info[image].shape[-1] == 1,
         picture_size=min(first.size),
-        own_splits="test" in splits,
         mirrored=not any(word in builder.name for word in NOT_MIRRORED) or "fashion" in builder.name,
+        shares={"val": VAL_SHARE},
     )
 
 
@@ -80,6 +80,10 @@ def _features(tfds, builder) -> tuple[str, str]:
             features[label], tfds.features.ClassLabel
         ):
             return image, label
+    images = [n for n, f in features.items() if isinstance(f, tfds.features.Image)]
+    labels = [n for n, f in features.items() if isinstance(f, tfds.features.ClassLabel)]
+    if len(images) == len(labels) == 1:  # sets without supervised keys say as much by their features
+        return images[0], labels[0]
     raise InputError(
         f"--data tfds:{builder.name} is not an image classification set: expected an Image and a "
         f"ClassLabel, not {keys}."
@@ -114,7 +118,7 @@ def _check_reachable(builder, manual: Path) -> None:
         return
     missing = {
         info.filename: urllib.parse.urlsplit(url).hostname
-        for url, info in builder.url_infos.items()
+        for url, info in (builder.url_infos or {}).items()  # None: it downloads nothing that it lists
         if not (manual / info.filename).is_file()
     }
     for file, host in missing.items():
@@ -128,12 +132,18 @@ def _check_reachable(builder, manual: Path) -> None:
 
 
 def _parts(builder) -> dict[str, str]:
-    """Return, for each split of ours, the name that the set gives it."""
-    there = builder.info.splits
-    if "train" not in there:
-        raise InputError(f"--data tfds:{builder.name} has no split 'train', only {', '.join(there)}.")
-    wanted = {"train": "train", "val": "validation", "test": "test"}
-    return {ours: theirs for ours, theirs in wanted.items() if theirs in there}
+    """Return, for each split of ours, the name that the set gives it; of one split, `ALL`."""
+    there = list(builder.info.splits)
+    found: dict[str, str] = {}
+    for theirs in there:
+        if theirs in SPLIT_NAMES:
+            found.setdefault(SPLIT_NAMES[theirs], theirs)
+    if not found:
+        raise InputError(
+            f"--data tfds:{builder.name} has no split train, validation or test, only "
+            f"{', '.join(there)}."
+        )
+    return {ALL: found["train"]} if set(found) == {"train"} else found
 
 
 def _load(tfds, builder, part: str, image: str, label: str) -> Entries:

@@ -16,6 +16,7 @@ from training.data.sources import Source
 from training.engine import transfer
 from training.engine.optimizers import CLIP_NORM, OPTIMIZERS, default_lr
 from training.engine.schedules import RISE
+from training.runs.checks import is_place
 from training.runs.command import InputError
 from training.runs.settings import Fit
 
@@ -211,7 +212,7 @@ def card_entries(settings: Fit, choices: Choices, data: Data) -> dict[str, Any]:
         "preprocessing": decode.contract(choices.scaling),
         "precision": choices.precision,
         "data": {
-            "source": absolute(settings.data) if Path(settings.data).is_dir() else settings.data,
+            "source": absolute(settings.data) if is_place(settings.data) else settings.data,
             "data_dir": settings.data_dir and absolute(settings.data_dir),
             "seed": settings.seed,
             "pictures": {name: len(split) for name, split in data.splits.items()},

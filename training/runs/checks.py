@@ -2,24 +2,55 @@
 
 import importlib.util
 import math
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cnn_keras import torchvision
 from training.runs.command import InputError
+
+_FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+def data_kind(data: str) -> Literal["digits", "tfds", "folder", "csv", "npz", "function"]:
+    """Tell from its form what a value of --data means; what looks like nothing else is a folder."""
+    if data == "digits":
+        return "digits"
+    if data.startswith("tfds:"):
+        return "tfds"
+    path = Path(data)
+    if not path.is_dir():
+        if path.suffix.lower() in (".csv", ".npz"):
+            return path.suffix.lower()[1:]
+        if not path.exists() and _FUNCTION.fullmatch(data):
+            return "function"
+    return "folder"
+
+
+def is_place(data: str) -> bool:
+    """Tell whether a value of --data is a folder or a file, which may be moved."""
+    return data_kind(data) in ("folder", "csv", "npz")
 
 
 def check_data_name(data: str | None, flag: str = "--data") -> None:
     """Check the value of --data as far as that needs no look at the pictures.
 
     Raises:
-        InputError: If it is neither a known name nor a folder.
+        InputError: If it is neither a known name nor something that is there.
     """
-    if data is None or data == "digits" or data.startswith("tfds:") or Path(data).is_dir():
+    if data is None:
         return
-    what = "this is a file" if Path(data).exists() else "there is no such folder"
+    kind, path = data_kind(data), Path(data)
+    if kind in ("digits", "tfds", "function") or path.is_dir():
+        return
+    if kind in ("csv", "npz") and path.is_file():
+        return
+    what = "this is a file" if path.exists() else "there is no such folder"
+    if kind in ("csv", "npz"):
+        what = "there is no such file"
     raise InputError(
-        f"{flag} {data}: {what}. Expected a folder with one sub-folder a class, tfds:NAME, or digits."
+        f"{flag} {data}: {what}. Expected a folder with one sub-folder a class, a .csv or .npz file, "
+        "module:function, tfds:NAME, or digits."
     )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import tyro
 
 Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+DATA = "digits|FOLDER|FILE|tfds:NAME|MODULE:FUNCTION"
 Pixels = Annotated[int | None, tyro.conf.arg(metavar="PIXELS")]
 Count = Annotated[int | None, tyro.conf.arg(metavar="N")]
 Number = Annotated[float | None, tyro.conf.arg(metavar="X")]

@@ -13,7 +13,7 @@ import cnn_keras
 from cnn_keras import imagenet_files, knobs, torchvision
 from training.runs.checks import check_data_name, check_weights, not_negative, positive
 from training.runs.command import InputError
-from training.runs.flags import Alpha, Augmentation, Count, Debug, Number, Pixels, Text
+from training.runs.flags import DATA, Alpha, Augmentation, Count, Debug, Number, Pixels, Text
 
 Optimizer = Literal[
     "auto",
@@ -33,9 +33,10 @@ class Main:
 
     arch: Annotated[str, tyro.conf.arg(metavar="NAME")] = "mobilenet_v2"
     """Network; `python -m cnn_keras` lists them."""
-    data: Annotated[str, tyro.conf.arg(metavar="digits|FOLDER|tfds:NAME")] = "digits"
+    data: Annotated[str, tyro.conf.arg(metavar=DATA)] = "digits"
     """Pictures: scikit-learn's scanned digits (no download), a folder with one sub-folder a class, a
-    folder with train/ val/ [test/] of them, or a set of TensorFlow Datasets."""
+    folder with train/ val/ [test/] of them, a .csv file (path,label[,split][,group]), a .npz file
+    (x, y), a set of TensorFlow Datasets, or a Python function that returns pictures."""
     weights: Annotated[str | None, tyro.conf.arg(metavar="imagenet|FILE")] = None
     """Start from these weights instead of random ones: the official ImageNet weights (downloaded), or a
     .weights.h5, .h5 or .keras file, or torchvision's .pth. The head is trained first, then the network
