@@ -15,7 +15,7 @@ from PIL import Image
 import cnn_keras
 import cnn_keras.__main__ as catalogue
 from training import evaluate, export, predict
-from training.data.folder import folder_source
+from training.data.sources import open_source
 from training.engine.callbacks import BestWeights
 from training.runs import command, files
 from training.runs.command import InputError
@@ -54,7 +54,7 @@ def test_a_class_name_that_does_not_fit_into_labels_txt(tmp_path, name):
             (tmp_path / folder).mkdir(exist_ok=True)
             Image.fromarray(np.full((9, 9), i, np.uint8)).save(tmp_path / folder / f"{i}.png")
     with pytest.raises(InputError, match="cannot be the name of a class"):
-        folder_source(tmp_path, 0)
+        open_source(str(tmp_path))
 
 
 @pytest.mark.parametrize("module", [evaluate, export])

@@ -13,7 +13,8 @@ import numpy as np
 
 from training.data.duplicates import groups
 from training.data.examine import Picture, examine_all, unread_picture
-from training.data.folder import files_of, folder_source
+from training.data.folder import files_of, read_folder
+from training.data.given import to_source
 from training.runs.command import InputError
 
 TINY_PIXELS = 8  # a shorter side below shows next to nothing,
@@ -129,7 +130,7 @@ def check(folder: Path, seed: int = 0, quiet: bool = False) -> Check:
     """Decode every picture of a folder and tell what is wrong with it.
 
     Args:
-        folder: As for `folder_source`.
+        folder: As for `read_folder`.
         seed: Of the split that fit would make.
         quiet: Show no progress bar.
 
@@ -144,7 +145,7 @@ def check(folder: Path, seed: int = 0, quiet: bool = False) -> Check:
     ]
     fit_parts, refusal = {}, None
     try:
-        source = folder_source(folder, seed)
+        source = to_source(read_folder(folder), seed)
         fit_parts = {n: part for part, entries in source.splits.items() for n in entries.names}
     except InputError as error:
         refusal = str(error)

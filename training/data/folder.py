@@ -61,7 +61,7 @@ def folder_as_test(folder: Path) -> Source:
     """Open a folder of pictures to judge a network on them: nothing is held out, one class is enough.
 
     Args:
-        folder: As for `folder_source`; of split pictures, test/ or else val/ is taken.
+        folder: As for `read_folder`; of split pictures, test/ or else val/ is taken.
 
     Raises:
         InputError: If it has no pictures in sub-folders, or two classes with one name.
