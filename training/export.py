@@ -7,6 +7,7 @@ from typing import Annotated
 
 import tyro
 
+from cnn_keras.tables import as_text
 from training.runs import command
 from training.runs.checks import check_data_name, positive
 from training.runs.command import GateError, InputError, log
@@ -67,7 +68,7 @@ def export(settings: Export) -> None:
     failed = export_run(
         run, card, model, data, min_agreement=settings.min_agreement, max_images=settings.max_images
     )
-    log.info("\n%s\n\nexports   %s", summarise(run.export), run.export)
+    log.info("\n%s\n\nexports   %s", as_text(summarise(run.export)), run.export)
     if failed:
         raise GateError("\n".join(failed))
 

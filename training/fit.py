@@ -22,6 +22,7 @@ def fit(settings: Fit) -> int:
 
     import cnn_keras
     from cnn_keras.preprocessing import assemble
+    from cnn_keras.tables import as_text
     from training.data.prepare import prepare
     from training.data.sources import open_source
     from training.engine import plan, regime, transfer
@@ -98,7 +99,8 @@ def fit(settings: Fit) -> int:
 
         tflite = settings.export == "all" or plan.suits_phones(settings.arch, network)
         failed = export_run(run, written, model, data, tflite=tflite)
-        log.info("\n%s", summarise(run.export))
+        log.info("\n%s", as_text(summarise(run.export)))
+        write_report(run.path, run.path.name, written, data, judged, run.history)  # now with the exports
     conclude(run.path, judged, best.best_epoch, choices.epochs)
     if failed:
         for text in failed:

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from cnn_keras.tables import as_text
+from cnn_keras.tables import Table
 
 
-def summarise(folder: Path) -> str:
+def summarise(folder: Path) -> Table:
     """Return the table of export.json in a folder: size, agreement and accuracy of each file."""
     report = json.loads((folder / "export.json").read_text(encoding="utf-8"))
     table = [("file", "size", "agrees", "largest difference", "mean", "top-1", "Keras top-1")]
@@ -22,4 +22,4 @@ def summarise(folder: Path) -> str:
                 f"{100 * entry['keras_top1']:.2f} %",
             )
         )
-    return as_text(table)
+    return table

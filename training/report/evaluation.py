@@ -15,6 +15,7 @@ from tqdm import tqdm
 from training.data.pipeline import evaluation_batches
 from training.data.prepare import Data, Split
 from training.phone.engines import Engine, keras_engine
+from training.phone.summary import summarise
 from training.report import plots
 from training.report.metrics import measure
 from training.report.thumbnails import thumbnail
@@ -101,6 +102,7 @@ def write_report(
         notices=[*data.source.notices, *(f"left out: {b.name}: {b.reason}" for b in data.left_out)],
         card=card,
         facts=_facts(card),
+        exports=summarise(folder / "export") if (folder / "export" / "export.json").is_file() else None,
     )
     write_text(folder / "report.html", page)
 
