@@ -16,6 +16,7 @@ from training.phone.engines import open_engine
 from training.runs import command
 from training.runs.checks import positive
 from training.runs.command import DONE, FAILED, InputError
+from training.runs.files import printable
 from training.runs.flags import Debug, Run
 from training.runs.folder import open_run
 
@@ -76,10 +77,10 @@ def predict(settings: Predict) -> int:
             best = np.argsort(-probabilities, kind="stable")[:top]
             if settings.json:
                 found = [{"class": names[i], "probability": float(probabilities[i])} for i in best]
-                print(json.dumps({"file": str(file), "top": found}, ensure_ascii=False), flush=True)
+                print(json.dumps({"file": str(file), "top": found}), flush=True)
             else:
                 cells = (c for i in best for c in (names[i], f"{probabilities[i]:.4f}"))
-                table.append((str(file), *cells))
+                table.append((printable(file), *cells))
     if not settings.json and len(table) > 1:
         print(as_text(table))
     return FAILED if broken else DONE
@@ -110,8 +111,8 @@ def find(paths: Sequence[Path]) -> Iterator[Path]:
 def _complain(file: Path, error: Exception, as_json: bool) -> None:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     if as_json:
-        print(json.dumps({"file": str(file), "error": reason}, ensure_ascii=False), flush=True)
-    print(f"error: {file}: {reason}", file=sys.stderr)
+        print(json.dumps({"file": str(file), "error": reason}), flush=True)
+    print(f"error: {printable(file)}: {reason}", file=sys.stderr)
 
 
 if __name__ == "__main__":

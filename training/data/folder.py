@@ -11,6 +11,7 @@ from PIL import Image
 from training.data import decode
 from training.data.sources import Entries, Source, split
 from training.runs.command import InputError
+from training.runs.files import printable
 
 SPLIT_NAMES = {
     "train": "train",
@@ -203,7 +204,7 @@ def _files_of_classes(classes: list[Path], notices: list[str]) -> dict[str, list
                 f"'{others[0].name}': ignored"
             )
         if files:
-            found[path.name] = files
+            found[printable(path.name)] = files  # labels.txt has one name a line
         else:
             notices.append(f"class '{path.name}' is empty ({path} has no pictures): left out")
     return found
