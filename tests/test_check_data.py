@@ -17,6 +17,7 @@ from training.data.check import KINDS, check
 from training.data.examine import examine
 from training.data.prepare import notes, prepare
 from training.data.sources import open_source
+from training.runs.files import printable
 
 
 def tree(folder):
@@ -77,7 +78,7 @@ def test_every_planted_file_is_named_and_no_other(facts, kind):
 def test_every_planted_class_is_named(facts):
     for kind, names in CLASSES.items():
         details = [entry["detail"] for entry in facts["findings"][kind]["entries"]]
-        assert all(any(f"'{name}'" in detail for detail in details) for name in names)
+        assert all(any(f"'{printable(name)}'" in detail for detail in details) for name in names)
         assert len(details) == len(names)
     assert set(facts["findings"]) == {*FILES, *CLASSES}
 
@@ -112,7 +113,7 @@ def test_json_tells_names_to_the_byte(facts, planted):
 def test_counts_of_classes(facts, planted):
     for part in ("train", "val"):
         for folder in (planted / part).iterdir():
-            count = facts["classes"][part][folder.name]
+            count = facts["classes"][part][printable(folder.name)]
             found = sum(p.suffix in (".png", ".jpg", ".gif") for p in folder.iterdir())
             assert count["pictures"] == found
             broken = sum(name.startswith(f"{part}/{folder.name}/") for name in BROKEN)
@@ -205,16 +206,22 @@ def test_fit_takes_the_good_ones_and_lists_the_rest(planted):
 
 @pytest.mark.slow
 def test_a_real_fit_on_the_planted_folder(planted, cli, tmp_path):
+    """And with a class whose name has a newline and bytes that are no UTF-8."""
+    folder = tmp_path / "pictures"
+    shutil.copytree(planted, folder)
+    for part in ("train", "val"):
+        for i in range(3):
+            write(folder / part / os.fsdecode(b"two\nlines \xe9") / f"{i}.png", scene(9000 + i))
     words = ("--arch", "lenet5", "--image-size", 32, "--epochs", 1, "--export", "none")
-    process = cli("training.fit", *words, "--data", planted, "--out", tmp_path, "--name", "run")
+    process = cli("training.fit", *words, "--data", folder, "--out", tmp_path, "--name", "run")
     assert process.returncode == 0, process.stderr
     assert "Traceback" not in process.stderr
-    table = (tmp_path / "run" / "left_out.csv").open(
-        encoding="utf-8", errors="surrogateescape", newline=""
-    )
-    with table:
-        listed = {os.path.relpath(row["file"], planted) for row in csv.DictReader(table)}
+    assert "two\\nlines \\udce9" in process.stdout
+    table = tmp_path / "run" / "left_out.csv"
+    with table.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        listed = {os.path.relpath(row["file"], folder) for row in csv.DictReader(file)}
     assert listed == BROKEN
+    assert "two\\nlines" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
 def test_pictures_that_are_not_split(tmp_path):

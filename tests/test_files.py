@@ -132,6 +132,11 @@ def test_names_of_any_bytes_survive(tmp_path):
 
 
 def test_printable_names_stay_in_their_line():
-    names = {"a b.png": "a b.png", "é ü 猫": "é ü 猫", "a\nb\t\x1b[31m": "a\\nb\\t\\x1b[31m"}
+    names = {
+        "a b.png": "a b.png",
+        "é ü 猫\u3000\xa0": "é ü 猫\u3000\xa0",
+        "a\nb\t\x1b[31m": "a\\nb\\t\\x1b[31m",
+    }
+    names |= {"क्\u200dष": "क्\u200dष", "\u2028": "\\u2028"}
     names |= {os.fsdecode(b"\xff"): "\\udcff", "\u202egpj.exe": "\\u202egpj.exe"}  # read backwards
     assert {name: files.printable(name) for name in names} == names

@@ -47,14 +47,21 @@ def test_an_error_of_the_system_names_the_file_first(capsys):
     assert capsys.readouterr().err.startswith("error: /: no space left: 1,000,000,000,000.0 MB needed")
 
 
-@pytest.mark.parametrize("name", ["a\nb", "\t", "tab\tbed"])
+@pytest.mark.parametrize("name", ["a\nb", "", "\t", "tab\tbed"])
 def test_a_class_name_that_does_not_fit_into_labels_txt(tmp_path, name):
-    for folder in (name, "other"):
-        for i in range(8):
-            (tmp_path / folder).mkdir(exist_ok=True)
-            Image.fromarray(np.full((9, 9), i, np.uint8)).save(tmp_path / folder / f"{i}.png")
+    names = np.array([name, "other"])
+    pictures = np.zeros((20, 9, 9), np.uint8)
+    np.savez(tmp_path / "data.npz", x=pictures, y=np.arange(20) % 2, class_names=names)
     with pytest.raises(InputError, match="cannot be the name of a class"):
-        open_source(str(tmp_path))
+        open_source(str(tmp_path / "data.npz"))
+
+
+def test_the_name_of_a_folder_is_brought_into_one_line(tmp_path):
+    for folder in ("a\nb", "other"):
+        (tmp_path / folder).mkdir()
+        for i in range(8):
+            Image.fromarray(np.full((9, 9), i, np.uint8)).save(tmp_path / folder / f"{i}.png")
+    assert open_source(str(tmp_path)).class_names == ("a\\nb", "other")
 
 
 @pytest.mark.parametrize("module", [evaluate, export])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from training.report import plots
 from training.report.metrics import measure, wilson
 
 
@@ -52,3 +53,8 @@ def test_two_classes():
 def test_interval_equals_scipys(right, n):
     expected = binomtest(right, n).proportion_ci(0.95, method="wilson")
     assert wilson(right, n) == pytest.approx((expected.low, expected.high), abs=1e-6)
+
+
+def test_a_dollar_in_the_name_of_a_class_is_no_formula(tmp_path):
+    plots.save(plots.confusion([[1, 0], [2, 3]], ("$_$", "a")), tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

@@ -17,6 +17,7 @@ from training.phone.engines import open_engine
 from training.runs import command
 from training.runs.checks import positive
 from training.runs.command import DONE, FAILED, InputError
+from training.runs.files import printable
 from training.runs.flags import Debug, Run
 from training.runs.folder import open_run
 
@@ -80,7 +81,7 @@ def predict(settings: Predict) -> int:
                 _print_json({"file": str(file), "top": found})
             else:
                 cells = (c for i in best for c in (names[i], f"{probabilities[i]:.4f}"))
-                table.append((str(file), *cells))
+                table.append((printable(file), *cells))
     if not settings.json and len(table) > 1:
         print(as_text(table))
     return FAILED if broken else DONE
@@ -108,7 +109,7 @@ def _complain(file: Path, error: Exception, as_json: bool) -> None:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     if as_json:
         _print_json({"file": str(file), "error": reason})
-    print(f"error: {file}: {reason}", file=sys.stderr)
+    print(f"error: {printable(file)}: {reason}", file=sys.stderr)
 
 
 def _print_json(entry: dict) -> None:

@@ -12,6 +12,7 @@ from training.data import decode
 from training.data.given import ALL, SPLIT_NAMES, Given, Part, one_name_each
 from training.data.sources import Entries, Source
 from training.runs.command import InputError
+from training.runs.files import printable
 
 
 def read_folder(folder: Path) -> Given:
@@ -161,7 +162,7 @@ def _files_of_classes(classes: list[Path], notices: list[str]) -> dict[str, list
                 f"'{others[0].name}': ignored"
             )
         if files:
-            found[path.name] = files
+            found[printable(path.name)] = files  # labels.txt has one name a line
         else:
             notices.append(f"class '{path.name}' is empty ({path} has no pictures): left out")
     return found

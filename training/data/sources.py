@@ -15,6 +15,7 @@ from PIL import Image
 
 from training.runs.checks import check_data_name, data_kind, is_place
 from training.runs.command import InputError
+from training.runs.files import printable
 
 Splits = dict[str, "Entries"]
 
@@ -80,7 +81,7 @@ class Source:
 
     def __post_init__(self):
         for name in self.class_names:
-            if not name.strip() or not name.isprintable():
+            if not name.strip() or name != printable(name):
                 raise InputError(
                     f"{self.name}: {name!r} cannot be the name of a class: labels.txt has one a line. "
                     "Rename it."

@@ -50,8 +50,9 @@ def confusion(matrix: list[list[int]], class_names: tuple[str, ...]) -> Figure:
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     labelled = n <= 60
-    axes.set_xticks(range(n) if labelled else [], class_names if labelled else [], rotation=90)
-    axes.set_yticks(range(n) if labelled else [], class_names if labelled else [])
+    ticks, names = (range(n), class_names) if labelled else ([], [])
+    axes.set_xticks(ticks, names, rotation=90, parse_math=False)  # "$" in a name is no formula
+    axes.set_yticks(ticks, names, parse_math=False)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.spines[:].set_visible(False)

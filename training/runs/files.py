@@ -7,9 +7,13 @@ import json
 import os
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # general categories of Unicode
+_JOINERS = "\u200c\u200d"  # some scripts, and emoji, are written with them
 
 
 @contextlib.contextmanager
@@ -95,5 +99,13 @@ def write_table(path: str | Path, rows: Iterable[Sequence[Any]]) -> None:
 
 
 def printable(name: object) -> str:
-    r"""Return a name in one line that any terminal or page can show: "a\nb" for a newline."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(name))
+    r"""Return a name in one line that any terminal or page can show: "a\nb" for a newline.
+
+    Controls, bytes that are no UTF-8 and marks that turn the direction of writing become escapes.
+    """
+    return "".join(
+        c.encode("unicode_escape", "surrogatepass").decode()
+        if unicodedata.category(c) in _UNSEEN and c not in _JOINERS
+        else c
+        for c in str(name)
+    )
