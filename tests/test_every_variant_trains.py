@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ from sklearn.datasets import load_digits
 
 import cnn_keras
 
-# so that 80 pictures are enough: no batch statistics that lag behind, and small steps for deep stacks
-# without normalisation
+CHANCE = math.log(10)  # the loss of a network that takes all ten classes to be equally likely
+EPOCHS = 8
+# small steps for deep stacks without normalisation
 LR = {
     "vgg": 1e-4,
-    "alexnet": 1e-4,
+    "alexnet": 3e-4,
     "sequence": 1e-2,
     "recurrent": 1e-2,
     "perceptron": 1e-2,
@@ -51,7 +53,7 @@ def test_the_loss_goes_down(name, few_digits, cli, tmp_path):
         "--image-size",
         size,
         "--epochs",
-        4,
+        EPOCHS,
         "--augment",
         "none",
     )
@@ -62,6 +64,7 @@ def test_the_loss_goes_down(name, few_digits, cli, tmp_path):
     assert process.returncode == 0, process.stderr
     with (tmp_path / "run" / "history.csv").open() as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
-    assert len(losses) == 4
-    assert min(losses[1:]) < losses[0]  # of few steps, the last may be up again
+    assert len(losses) == EPOCHS
+    # an untrained network is at chance, or far above it where its first outputs are large
+    assert np.mean(losses[-2:]) < 0.9 * CHANCE or losses[-1] < 0.5 * losses[0]
     assert json.loads((tmp_path / "run" / "card.json").read_text())["architecture"] == name
