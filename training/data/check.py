@@ -3,9 +3,9 @@
 Nothing is changed: what should be set aside becomes a list.
 """
 
-import itertools
 import os
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -192,11 +192,9 @@ def _add_copies(
         exact = len({checked.pictures[i].digest for i in group}) == 1
         kind = "exact copies" if exact else "re-encoded or resized"
         names = tuple(checked.names[i] for i in group)
-
-        def values(of: list[str], group=group) -> list[str]:
-            return sorted({of[i] for i in group} - {""})
-
-        parts, classes, fitted = values(checked.parts), values(checked.classes), values(fit_parts)
+        parts = _in_order(checked.parts[i] for i in group)
+        fitted = _in_order(fit_parts[i] for i in group)
+        classes = sorted({checked.classes[i] for i in group})
         if len(parts) > 1:
             found["leak"].append(Entry(names, f"{kind}, in {_and(parts)}"))
         elif len(fitted) > 1:
@@ -264,5 +262,10 @@ def _set_aside(checked: Check, copies: list[np.ndarray]) -> list[tuple[str, str,
     return [(name, *reason) for name, reason in sorted(reasons.items())]
 
 
+def _in_order(parts: Iterable[str]) -> list[str]:
+    found = set(parts)
+    return [part for part in _PARTS[1:] if part in found]
+
+
 def _and(words: list[str]) -> str:
-    return " and ".join(itertools.chain([", ".join(words[:-1])] if words[1:] else [], words[-1:]))
+    return f"{', '.join(words[:-1])} and {words[-1]}"
