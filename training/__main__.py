@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 COMMANDS = {
     "fit": "train a network on pictures",
+    "crossval": "train on folds or bootstrap samples and sum up how good a network is",
     "evaluate": "judge a run and write its report",
     "export": "write a run as SavedModel and TFLite files, with proof that they agree",
     "predict": "classify pictures with a run",

@@ -65,6 +65,8 @@ class Source:
         picture_size: Median of the pictures' shorter sides, pixels.
         own_splits: Whether the pictures came already split.
         mirrored: Whether a mirrored picture still belongs to its class.
+        fold: Which of several ways to split the pool this is, as `folds.Fold.as_json` says; None for the
+            source's own splits.
         notices: What the user should know about the data, a line each.
     """
 
@@ -76,6 +78,7 @@ class Source:
     picture_size: int
     own_splits: bool = False
     mirrored: bool = True
+    fold: dict[str, Any] | None = None
     notices: tuple[str, ...] = field(default=())
 
 
@@ -140,6 +143,10 @@ def open_again(card: dict[str, Any], data: str | None = None, data_dir: str | No
             f"the pictures of the fit are not at {where} any more. Say with --moved-to where they are."
         )
     source = open_source(where, data_dir or about["data_dir"], about["seed"])
+    if about.get("fold"):
+        from training.data.folds import fold_from, in_fold
+
+        source = in_fold(source, fold_from(about["fold"]))
     return aligned(source, tuple(card["class_names"]))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 import cnn_keras
 from cnn_keras.layers import to_stock
-from cnn_keras.preprocessing import assemble
+from cnn_keras.preprocessing import Standardize, assemble
 from training.data.pipeline import evaluation_batches, training_batches
 from training.data.prepare import Data
 from training.engine import transfer
@@ -109,7 +109,9 @@ def compile_model(
     )
 
 
-def validate(network: keras.Model, scaling: str, data: Data, batch_size: int) -> tuple[float, float]:
+def validate(
+    network: keras.Model, scaling: str | Standardize, data: Data, batch_size: int
+) -> tuple[float, float]:
     """Return accuracy and loss on the validation pictures."""
     model = assemble(network, scaling)
     model.compile(
@@ -120,7 +122,7 @@ def validate(network: keras.Model, scaling: str, data: Data, batch_size: int) ->
     return found["accuracy"], found["loss"]
 
 
-def save_keras(run: Run, network: keras.Model, scaling: str) -> None:
+def save_keras(run: Run, network: keras.Model, scaling: str | Standardize) -> None:
     """Write the network as a plain Keras file that opens without this package, raw pixels to logits."""
     model = assemble(network, scaling)  # a new one: the one that was trained would save its optimizer
     with replaced(run.keras) as path:

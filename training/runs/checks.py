@@ -52,6 +52,12 @@ def check_data_name(data: str | None, flag: str = "--data") -> None:
     )
 
 
+def check_name(name: str | None) -> None:
+    """Raise an InputError if the value of --name cannot be the name of a folder."""
+    if name is not None and (not name.strip(".") or set(name) & set("/\\\0\n")):
+        raise InputError(f"--name must be the name of a folder without slashes, not '{name}'.")
+
+
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
