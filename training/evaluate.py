@@ -54,18 +54,8 @@ def evaluate(settings: Evaluate) -> None:
 
     run, card = open_run(settings.run, write=True)
 
-    from training.engine import device
-
-    device.start()
-
-    from training.data.prepare import notes, prepare
     from training.data.sources import open_again, open_as_test, same
-    from training.engine.announce import conclude
-    from training.report import tta
-    from training.report.evaluation import judge, write_report
-    from training.runs.model import load_model
 
-    model = load_model(run, card)
     others = settings.data is not None and not same(settings.data, card["data"]["source"])
     if not others:
         source = open_again(card, settings.moved_to, settings.data_dir)
@@ -78,6 +68,18 @@ def evaluate(settings: Evaluate) -> None:
             f"{run.path.name} on {source.name}",
             None,
         )
+
+    from training.engine import device
+
+    device.start()
+
+    from training.data.prepare import notes, prepare
+    from training.engine.announce import conclude
+    from training.report import tta
+    from training.report.evaluation import judge, write_report
+    from training.runs.model import load_model
+
+    model = load_model(run, card)
     data = prepare(source, card["image_size"], card["channels"], parts=("val", "test"))
     for note in notes(data, None if others else card):
         log.warning("note: %s", note)

@@ -50,18 +50,20 @@ def export(settings: Export) -> None:
 
     run, card = open_run(settings.run, write=True)
 
+    from training.data.sources import open_again
+
+    source = open_again(card, settings.moved_to, settings.data_dir)
+
     from training.engine import device
 
     device.start()
 
     from training.data.prepare import notes, prepare
-    from training.data.sources import open_again
     from training.phone.export import export_run
     from training.phone.summary import summarise
     from training.runs.model import load_model
 
     model = load_model(run, card)
-    source = open_again(card, settings.moved_to, settings.data_dir)
     data = prepare(source, card["image_size"], card["channels"])
     for note in notes(data, card):
         log.warning("note: %s", note)

@@ -129,6 +129,6 @@ def read(source: str | Path | bytes, image_size: int, channels: int) -> np.ndarr
     return resize(open_picture(source), image_size, channels)
 
 
-def contract(scale: str) -> dict[str, Any]:
-    """Return the preprocessing entry of a card; `scale` is a mode of cnn_keras.preprocessing."""
-    return {**CONTRACT, "scale": scale}
+def contract(scaling: dict[str, Any]) -> dict[str, Any]:
+    """Return the preprocessing entry of a card; `scaling` is of cnn_keras.preprocessing.as_entries."""
+    return {**CONTRACT, **scaling}

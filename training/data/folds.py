@@ -39,6 +39,22 @@ class Fold:
         return asdict(self)
 
 
+def fold_from(entry: Any) -> Fold:
+    """Return the fold that `Fold.as_json` wrote.
+
+    Raises:
+        InputError: If it is none.
+    """
+    try:
+        fold = Fold(**entry)
+        known = fold.method in ("kfold", "bootstrap")
+        if known and 1 <= fold.number <= fold.count and fold.seed >= 0:
+            return fold
+    except TypeError:  # other entries, or texts for numbers
+        pass
+    raise InputError(f"the card is damaged: data.fold is {entry!r}.")
+
+
 def in_fold(source: Source, fold: Fold) -> Source:
     """Return the source with the splits of a fold: "train", "val" and "test".
 
@@ -73,7 +89,7 @@ def in_fold(source: Source, fold: Fold) -> Source:
             f"{source.name}: {what} no pictures left in fold {fold.number} of seed {fold.seed}. Add "
             "pictures (or groups), or take another number of folds or another --seed."
         )
-    return replace(source, splits=splits, own_splits=True)
+    return replace(source, splits=splits, own_splits=True, fold=fold.as_json())
 
 
 def k_folds(entries: Entries, count: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -164,3 +180,23 @@ def notices(source: Source, fold: Fold) -> list[str]:
     if source.pool.groups is not None:
         found.append(f"{len(np.unique(source.pool.groups))} groups are kept whole")
     return found
+
+
+def names_and_folds(count: int, repeats: int, samples: int | None, seed: int) -> dict[str, Fold]:
+    """Return the folds of a study by the names of their run folders.
+
+    Args:
+        count: Number of folds.
+        repeats: How many times to divide; repeat r, from 0, has the seed `seed` + r.
+        samples: Number of bootstrap samples instead; sample i, from 0, has the seed `seed` + i.
+        seed: See above.
+    """
+    if samples:
+        return {f"bootstrap-{i + 1}": Fold("bootstrap", 1, 1, seed + i) for i in range(samples)}
+    return {
+        (f"fold-{number}" if r == 0 else f"repeat-{r + 1}-fold-{number}"): Fold(
+            "kfold", count, number, seed + r
+        )
+        for r in range(repeats)
+        for number in range(1, count + 1)
+    }

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from cnn_keras.lazy import quietly_import_keras
 from training.runs.checks import check_data_name, data_kind, is_place
 from training.runs.command import InputError
 from training.runs.files import printable
@@ -66,6 +67,8 @@ class Source:
         picture_size: Median of the pictures' shorter sides, pixels.
         own_splits: Whether the pictures came already split.
         mirrored: Whether a mirrored picture still belongs to its class.
+        fold: Which of several ways to split the pool this is, as `folds.Fold.as_json` says; None for the
+            source's own splits.
         notices: What the user should know about the data, a line each.
     """
 
@@ -77,15 +80,13 @@ class Source:
     picture_size: int
     own_splits: bool = False
     mirrored: bool = True
+    fold: dict[str, Any] | None = None
     notices: tuple[str, ...] = field(default=())
 
     def __post_init__(self):
         for name in self.class_names:
             if not name.strip() or name != printable(name):
-                raise InputError(
-                    f"{self.name}: {name!r} cannot be the name of a class: labels.txt has one a line. "
-                    "Rename it."
-                )
+                raise InputError(f"{self.name}: {name!r} cannot be the name of a class. Rename it.")
 
 
 def open_source(data: str, data_dir: str | None = None, seed: int = 0) -> Source:
@@ -109,6 +110,8 @@ def open_source(data: str, data_dir: str | None = None, seed: int = 0) -> Source
 def _read(data: str, data_dir: str | None):
     """Read what a source has, before anything is held out: a `training.data.given.Given`."""
     kind = data_kind(data)
+    if kind in ("tfds", "function"):  # these load TensorFlow
+        quietly_import_keras()
     if kind == "tfds":
         from training.data.tfds import read_tfds
 
@@ -149,6 +152,10 @@ def open_again(card: dict[str, Any], data: str | None = None, data_dir: str | No
             f"the pictures of the fit are not at {where} any more. Say with --moved-to where they are."
         )
     source = open_source(where, data_dir or about["data_dir"], about["seed"])
+    if about.get("fold"):
+        from training.data.folds import fold_from, in_fold
+
+        source = in_fold(source, fold_from(about["fold"]))
     return aligned(source, tuple(card["class_names"]))
 
 

@@ -9,10 +9,12 @@ import keras
 
 import cnn_keras
 from cnn_keras import torchvision
+from cnn_keras.preprocessing import Standardize, as_entries
 from cnn_keras.weights import HEAD
 from training.data import augment, decode
 from training.data.prepare import Data
 from training.data.sources import Source
+from training.data.statistics import channel_moments
 from training.engine import transfer
 from training.engine.optimizers import CLIP_NORM, OPTIMIZERS, default_lr
 from training.engine.schedules import RISE
@@ -30,7 +32,7 @@ class Choices:
     Attributes:
         image_size: Side of the square pictures, pixels.
         channels: 1 or 3.
-        scaling: Mode of cnn_keras.preprocessing.
+        scaling: Mode of cnn_keras.preprocessing; "standardize" until `measure` has the figures.
         policy: Augmentation.
         train_head: Whether the head is trained on frozen features first.
         epochs: Epochs of Model.fit; 0 where the head is all that is trained.
@@ -47,7 +49,7 @@ class Choices:
 
     image_size: int
     channels: int
-    scaling: str
+    scaling: str | Standardize
     policy: str
     train_head: bool
     epochs: int
@@ -190,6 +192,13 @@ def adapt(choices: Choices, network: keras.Model, *, features: bool = True) -> C
     return dataclasses.replace(choices, train_head=False)
 
 
+def measure(choices: Choices, data: Data) -> Choices:
+    """Decide what depends on the training pixels: the figures of "standardize"."""
+    if choices.scaling != "standardize":
+        return choices
+    return dataclasses.replace(choices, scaling=Standardize(*channel_moments(data.splits["train"])))
+
+
 def is_recurrent(model: keras.Model) -> bool:
     """Tell whether a network has loops, through which gradients explode (Pascanu et al. 2013)."""
     recurrent = (keras.layers.RNN, keras.layers.Bidirectional)
@@ -209,12 +218,13 @@ def card_entries(settings: Fit, choices: Choices, data: Data) -> dict[str, Any]:
         "image_size": choices.image_size,
         "channels": choices.channels,
         "class_names": list(data.class_names),
-        "preprocessing": decode.contract(choices.scaling),
+        "preprocessing": decode.contract(as_entries(choices.scaling)),
         "precision": choices.precision,
         "data": {
             "source": absolute(settings.data) if is_place(settings.data) else settings.data,
             "data_dir": settings.data_dir and absolute(settings.data_dir),
             "seed": settings.seed,
+            **({"fold": data.source.fold} if data.source.fold else {}),
             "pictures": {name: len(split) for name, split in data.splits.items()},
             "fingerprint": {name: split.fingerprint for name, split in data.splits.items()},
             "left_out": len(data.left_out),

@@ -7,7 +7,7 @@ import numpy as np
 
 import cnn_keras
 from cnn_keras.layers import to_stock
-from cnn_keras.preprocessing import assemble
+from cnn_keras.preprocessing import Standardize, assemble
 from training.data.mixing import Mixing
 from training.data.pipeline import evaluation_batches, training_batches
 from training.data.prepare import Data
@@ -149,7 +149,9 @@ def _create_variables(model: keras.Model) -> None:
     model.reset_metrics()
 
 
-def validate(network: keras.Model, scaling: str, data: Data, settings: Fit) -> tuple[float, float]:
+def validate(
+    network: keras.Model, scaling: str | Standardize, data: Data, settings: Fit
+) -> tuple[float, float]:
     """Return accuracy and loss on the validation pictures."""
     model = assemble(network, scaling)
     model.compile(loss=Loss(settings.loss), metrics=[accuracy])
@@ -158,7 +160,7 @@ def validate(network: keras.Model, scaling: str, data: Data, settings: Fit) -> t
     return found["accuracy"], found["loss"]
 
 
-def save_keras(run: Run, network: keras.Model, scaling: str) -> None:
+def save_keras(run: Run, network: keras.Model, scaling: str | Standardize) -> None:
     """Write the network as a plain Keras file that opens without this package, raw pixels to logits."""
     model = assemble(network, scaling)  # a new one: the one that was trained would save its optimizer
     with replaced(run.keras) as path:

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from cnn_keras.preprocessing import assemble
+from cnn_keras.preprocessing import Standardize, assemble
 from cnn_keras.weights import HEAD
 from training.data.pipeline import evaluation_batches
 from training.data.prepare import Split
@@ -40,7 +40,9 @@ class HeadTraining:
 HEAD_TRAINING = HeadTraining()
 
 
-def features(network: keras.Model, scaling: str, split: Split, batch_size: int) -> np.ndarray:
+def features(
+    network: keras.Model, scaling: str | Standardize, split: Split, batch_size: int
+) -> np.ndarray:
     """Return what the head of `network` sees of every picture: float32 (n, features)."""
     backbone = keras.Model(network.input, network.get_layer(HEAD).input)
     model = assemble(backbone, scaling)
@@ -53,7 +55,7 @@ def features(network: keras.Model, scaling: str, split: Split, batch_size: int) 
 
 
 def train_head(
-    network: keras.Model, scaling: str, train: Split, val: Split, batch_size: int
+    network: keras.Model, scaling: str | Standardize, train: Split, val: Split, batch_size: int
 ) -> list[dict[str, float]]:
     """Train the head of `network` on the frozen features of the training pictures.
 

@@ -61,3 +61,27 @@ def confusion(matrix: list[list[int]], class_names: tuple[str, ...]) -> Figure:
             colour = "white" if shares[i, j] > 0.5 else "black"
             axes.text(j, i, counts[i, j], ha="center", va="center", color=colour, fontsize=8)
     return figure
+
+
+def folds(runs: list[dict], top1: dict) -> Figure:
+    """Draw the accuracy of each run of a study with its interval, and their mean.
+
+    Args:
+        runs: Each with "run", "top1" and "top1_interval".
+        top1: With "mean".
+    """
+    figure = Figure(figsize=(10, max(1.6, 0.28 * len(runs) + 0.9)))
+    axes = figure.subplots()
+    places = range(len(runs))
+    values = [100 * run["top1"] for run in runs]
+    ends = [[100 * end for end in run["top1_interval"]] for run in runs]
+    sides = [[v - low for v, (low, _) in zip(values, ends, strict=True)]]
+    sides += [[high - v for v, (_, high) in zip(values, ends, strict=True)]]
+    axes.errorbar(values, places, xerr=sides, fmt="o", color=VAL, ecolor=TRAIN, capsize=3)
+    axes.axvline(100 * top1["mean"], color=VAL, linewidth=1)
+    axes.set_yticks(places, [run["run"] for run in runs])
+    axes.invert_yaxis()
+    axes.set_xlabel("accuracy, %")
+    axes.grid(alpha=0.25, axis="x")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure

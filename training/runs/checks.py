@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import os
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -54,6 +55,15 @@ def check_data_name(data: str | None, flag: str = "--data") -> None:
     )
 
 
+def check_writable(folder: Path, flag: str = "--out") -> None:
+    """Raise an InputError if a folder, or where it would be made, cannot be written to."""
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise InputError(f"{flag} {folder}: {place} is no folder that can be written to.")
+
+
 def check_weights(weights: str | None) -> None:
     """Check the value of --weights as far as that needs no look into the file.
 
@@ -71,6 +81,12 @@ def check_weights(weights: str | None) -> None:
         raise InputError(
             f"--weights {weights}: expected a .weights.h5, .h5, .keras or torchvision's .pth file."
         )
+
+
+def check_name(name: str | None) -> None:
+    """Raise an InputError if the value of --name cannot be the name of a folder."""
+    if name is not None and (not name.strip(".") or set(name) & set("/\\\0\n")):
+        raise InputError(f"--name must be the name of a folder without slashes, not '{name}'.")
 
 
 def _flag(name: str) -> str:

@@ -107,6 +107,9 @@ def create(out: Path, name: str | None, arch: str, data: str) -> Run:
         raise InputError(f"{path} is there already. Choose another --name.") from None
     except OSError as error:
         raise InputError(f"{path} cannot be made: {error.strerror}. Choose another --out.") from None
+    for old in [h for h in log.handlers if isinstance(h, logging.FileHandler)]:  # of the run before
+        log.removeHandler(old)
+        old.close()
     handler = logging.FileHandler(path / "log.txt", encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log.addHandler(handler)

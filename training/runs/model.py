@@ -29,14 +29,14 @@ def load_model(run: Run, card: dict[str, Any]) -> "keras.Model":
             "damaged or changed."
         )
     quietly_import_keras()
-    from cnn_keras.preprocessing import assemble
+    from cnn_keras.preprocessing import assemble, from_entries
 
     try:
         size = card["image_size"]
         shape = (size, size, card["channels"])
         network = cnn_keras.build(card["architecture"], shape, len(card["class_names"]), **card["knobs"])
         cnn_keras.load_weights(network, run.weights)
-        return assemble(network, card["preprocessing"]["scale"])
+        return assemble(network, from_entries(card["preprocessing"]))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{run.card} cannot be followed: {error}") from error
 

@@ -11,7 +11,14 @@ import tyro
 
 import cnn_keras
 from cnn_keras import imagenet_files, knobs, torchvision
-from training.runs.checks import check_data_name, check_weights, not_negative, positive
+from training.runs.checks import (
+    check_data_name,
+    check_name,
+    check_weights,
+    check_writable,
+    not_negative,
+    positive,
+)
 from training.runs.command import InputError
 from training.runs.flags import DATA, Alpha, Augmentation, Count, Debug, Number, Pixels, Text
 
@@ -86,9 +93,9 @@ class Pictures:
     instance. With --mixup too, each batch gets one of the two."""
     channels: Annotated[int | None, tyro.conf.arg(metavar="1|3")] = None
     """Channels that the network sees; by default 3, or 1 where network and pictures are grey."""
-    preprocessing: Literal["auto", "tf", "caffe", "torch", "unit", "none"] = "auto"
+    preprocessing: Literal["auto", "tf", "caffe", "torch", "unit", "standardize", "none"] = "auto"
     """Scaling of the pixels: auto is the network's own, tf to -1..1, unit to 0..1, torch and caffe as
-    these do."""
+    these do, standardize to mean 0 and variance 1 a channel, as measured on the training pictures."""
     data_dir: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Where TensorFlow Datasets keeps its files; archives under FOLDER/downloads/manual need no
     network."""
@@ -211,11 +218,11 @@ class Fit(Main, Network, Pictures, Training, Optimization, Output):
             raise InputError("--weights imagenet are for colour pictures: leave --channels 1 out.")
         if self.channels not in (None, 1, 3):
             raise InputError(f"--channels must be 1 or 3, not {self.channels}.")
-        if self.name is not None and (not self.name.strip(".") or set(self.name) & set("/\\\0\n")):
-            raise InputError(f"--name must be the name of a folder without slashes, not '{self.name}'.")
+        check_name(self.name)
         if self.name and (self.out / self.name).exists():
             raise InputError(f"{self.out / self.name} is there already. Choose another --name.")
         check_data_name(self.data)
+        check_writable(self.out)
         if self.stage_by_stage and not self.knobs.get("aux"):
             raise InputError("--stage-by-stage needs the auxiliary classifiers: --knob aux=True.")
         if self.weights is None and self.freeze != "auto":

@@ -1,0 +1,116 @@
+"""The folder of several runs that belong together: `saved_models/NAME/fold-1`, `fold-2`, ..."""
+
+import hashlib
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from training.data.folds import Fold
+from training.data.sources import Source
+from training.runs.command import InputError, log
+from training.runs.files import write_json
+from training.runs.folder import Run
+from training.runs.settings import as_json
+
+GROWS = ("repeats", "bootstrap")  # more of these may be added later
+PLACE = ("name", "out")
+
+
+def start(settings: Any, source: Source) -> Path:
+    """Make the folder of a study, or find the one to go on with.
+
+    Args:
+        settings: Of the command; `out` and `name` say where.
+        source: The pictures.
+
+    Raises:
+        InputError: If the folder is something else, or of other settings or pictures.
+    """
+    name = settings.name
+    if name is None:
+        words = re.sub(r"[^A-Za-z0-9_.-]+", "-", source.name).strip("-.") or "data"
+        name = f"{settings.arch}-{words}-crossval-{time.strftime('%Y%m%d-%H%M%S')}"
+    root = settings.out / name
+    ours = as_json(settings) | {"pictures": _pictures(source)}
+    file = root / "settings.json"
+    if root.exists():
+        _check_same(root, file, ours)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{root} cannot be made: {error.strerror}. Choose another --out.") from None
+    write_json(file, ours)
+    return root
+
+
+def finished(path: Path, fold: Fold, export: str) -> bool:
+    """Tell whether a run folder holds the whole run of a fold."""
+    run = Run(path)
+    try:
+        card = json.loads(run.card.read_text(encoding="utf-8"))
+        same = card["data"]["fold"] == fold.as_json()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    whole = bool(card.get("metrics")) and (path / "report.html").is_file()
+    return same and whole and (export == "none" or run.export.is_dir())
+
+
+def set_aside(path: Path) -> None:
+    """Give what an interrupted fold left another name; it is kept."""
+    if path.exists():
+        aside = path.with_name(f"{path.name}-interrupted-{time.strftime('%Y%m%d-%H%M%S')}")
+        path.rename(aside)
+        log.info("what was interrupted of %s is kept in %s", path, aside)
+
+
+def read(path: Path, fold: Fold) -> dict[str, Any]:
+    """Return a finished fold's figures: those of its test pictures."""
+    card = json.loads(Run(path).card.read_text(encoding="utf-8"))
+    metrics = json.loads((path / "metrics.json").read_text(encoding="utf-8"))["test"]
+    counts = card["data"]["pictures"]
+    return {
+        "run": path.name,
+        **fold.as_json(),
+        "trained_on": counts["train"],
+        "validated_on": counts["val"],
+        "n": metrics["n"],
+        **{key: metrics[key] for key in ("top1", "top1_interval", "top5", "macro_f1", "loss")},
+    }
+
+
+def problems(path: Path) -> list[str]:
+    """Return what is wrong with a fold's exports."""
+    file = Run(path).export / "export.json"
+    if not file.is_file():
+        return []
+    report = json.loads(file.read_text(encoding="utf-8"))
+    return [f"{file.parent / n}: {p}" for n, entry in report.items() for p in entry["problems"]]
+
+
+def _check_same(root: Path, file: Path, ours: dict[str, Any]) -> None:
+    try:
+        theirs = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        theirs = None
+    if not isinstance(theirs, dict) or "pictures" not in theirs:
+        raise InputError(f"{root} is there already and is no cross-validation. Choose another --name.")
+    keys = [k for k in ours if k not in PLACE and k not in GROWS and ours[k] != theirs.get(k)]
+    if bool(ours["bootstrap"]) != bool(theirs.get("bootstrap")):
+        keys.append("bootstrap")
+    if keys:
+        flags = [f"--{key.replace('_', '-')}" for key in keys if key != "pictures"]
+        flags += ["the pictures"] * ("pictures" in keys)
+        raise InputError(
+            f"{root} was begun with other settings ({', '.join(flags)}). To go on with it, give the "
+            "same; else choose another --name."
+        )
+
+
+def _pictures(source: Source) -> str:
+    """Return a SHA-256 over names, labels and groups of all pictures, which costs no decoding."""
+    pool = source.pool
+    groups = [] if pool.groups is None else pool.groups.tolist()
+    described = [source.class_names, pool.names, pool.labels.tolist(), groups]
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()
