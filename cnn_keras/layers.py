@@ -80,10 +80,18 @@ class Style:
             filters, kernel, strides=stride, padding=padding, name=name, **options
         )(x)
 
-    def depthwise(self, x: Any, kernel: int, stride: int = 1, *, name: str, dilation: int = 1) -> Any:
+    def depthwise(
+        self,
+        x: Any,
+        kernel: int,
+        stride: int = 1,
+        *,
+        name: str,
+        dilation: int = 1,
+        padding: str = "same",
+    ) -> Any:
         """Convolve each channel of `x` with a kernel of its own."""
-        padding = "same"
-        if self.torchvision and stride > 1:
+        if self.torchvision and padding == "same" and stride > 1:
             x, padding = pad(x, kernel // 2 * dilation, f"{name}_pad"), "valid"
         return keras.layers.DepthwiseConv2D(
             kernel,
