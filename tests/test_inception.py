@@ -108,7 +108,7 @@ def test_auxiliary_classifiers_and_input_sizes():
     assert analysis.count_params(model) == 27_143_152 - 2 * 997 * 2048 - 2 * 997 + 997 * (2048 - 768)
 
 
-@pytest.mark.parametrize("name", ["inception_v3", pytest.param(V4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["inception_v3", V4])
 def test_an_open_size_with_auxiliary_classifier_names_its_minimum(name, tmp_path):
     """299 pixels, where the record's minimum is 75: the pooled map must hold a 5x5 convolution."""
     model = cnn_keras.build(name, (None, None, 3), 3, aux=True)
