@@ -138,7 +138,8 @@ def module(ones, reduce3, threes, reduce5, fives, projection, *, large_kernel, p
 
 def auxiliary(x, num_classes, *, dropout, style, name):
     """Classify an inner feature map `x` (section 5) to logits."""
-    x = inception.reduced_pool(x, name=f"{name}_pool")  # 4 x 4
+    size = inception.reduced_size(x)
+    x = layers.pool(x, "average", size, 3, padding="valid", name=f"{name}_pool")  # 4 x 4
     x = inception.unit(x, 128, 1, style=style, name=name)
     x = keras.layers.Flatten(name=f"{name}_flatten")(x)
     x = keras.layers.Dense(1024, kernel_initializer=style.initializer, name=f"{name}_fc")(x)

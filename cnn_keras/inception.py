@@ -8,7 +8,9 @@ behind the other; a step is one of
     (branch, branch, ...)                      a module within the module
 """
 
-from cnn_keras.lazy import keras, layers
+from cnn_keras.lazy import LazyModule, keras, layers
+
+inception_layers = LazyModule("cnn_keras.inception_layers")
 
 
 def unit(x, filters, kernel, stride=1, padding="same", *, style, name):
@@ -77,9 +79,16 @@ def auxiliary(x, num_classes, *, style, name):
     """Classify the 17 x 17 feature map `x` (Szegedy et al. 2015, figure 8) to logits.
 
     Average pooling 5 x 5 / 3 to 5 x 5, 128 channels, then 768 at 1 x 1. On small inputs, the windows
-    shrink to what is there; on large ones, the last map is averaged.
+    shrink to what is there; on large ones, the last map is averaged. Of an open size they cannot know
+    what is there: an input too small for them is refused when it comes.
     """
-    x = reduced_pool(x, name=f"{name}_pool")
+    size = reduced_size(x)
+    if None in x.shape[1:3]:
+        # five windows, 3 pixels apart, for the convolution behind them
+        least = [size + 4 * 3 if side is None else 0 for side in x.shape[1:3]]
+        x = inception_layers.AuxiliaryPooling(size, 3, least, name=f"{name}_pool")(x)
+    else:
+        x = layers.pool(x, "average", size, 3, padding="valid", name=f"{name}_pool")
     x = unit(x, 128, 1, style=style, name=f"{name}_1")
     kernel = tuple(min(5, side or 5) for side in x.shape[1:3])
     x = unit(x, 768, kernel, 1, "valid", style=style, name=f"{name}_2")
@@ -87,10 +96,9 @@ def auxiliary(x, num_classes, *, style, name):
     return logits(x, num_classes, style=style, name=name)
 
 
-def reduced_pool(x, *, name):
-    """Average `x` over 5 x 5 windows, 3 apart, in front of an auxiliary classifier."""
-    size = min(5, *(side or 5 for side in x.shape[1:3]))
-    return layers.pool(x, "average", size, 3, padding="valid", name=name)
+def reduced_size(x):
+    """Return the side of the windows that an auxiliary classifier averages: 5, or what `x` has."""
+    return min(5, *(side or 5 for side in x.shape[1:3]))
 
 
 def logits(x, num_classes, *, style, name):

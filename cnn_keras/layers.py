@@ -43,7 +43,7 @@ class Style:
             the largest divisor of both) or "none".
         activation: "relu", "relu6", "leaky_relu", "elu", "prelu", "tanh", "sigmoid", or any other name
             that keras.activations knows.
-        bn_momentum: Momentum of the moving statistics of BatchNormalization.
+        bn_momentum: Momentum of the moving statistics of BatchNormalization, 0 to 1.
         epsilon: Small number added to the variance.
         scale: Whether BatchNormalization has a factor gamma.
         initializer: Initialiser of the kernels.
@@ -60,6 +60,10 @@ class Style:
     initializer: str = "glorot_uniform"
     use_bias: bool = False
     torchvision: bool = False
+
+    def __post_init__(self):
+        if not 0 <= self.bn_momentum <= 1:
+            raise ValueError(f"bn_momentum must be from 0 to 1, not {self.bn_momentum}.")
 
     def conv(
         self,
@@ -80,10 +84,18 @@ class Style:
             filters, kernel, strides=stride, padding=padding, name=name, **options
         )(x)
 
-    def depthwise(self, x: Any, kernel: int, stride: int = 1, *, name: str, dilation: int = 1) -> Any:
+    def depthwise(
+        self,
+        x: Any,
+        kernel: int,
+        stride: int = 1,
+        *,
+        name: str,
+        dilation: int = 1,
+        padding: str = "same",
+    ) -> Any:
         """Convolve each channel of `x` with a kernel of its own."""
-        padding = "same"
-        if self.torchvision and stride > 1:
+        if self.torchvision and padding == "same" and stride > 1:
             x, padding = pad(x, kernel // 2 * dilation, f"{name}_pad"), "valid"
         return keras.layers.DepthwiseConv2D(
             kernel,

@@ -6,9 +6,9 @@ Layer names are those of keras.applications.MobileNet; its classifier `conv_pred
 the dense layer `predictions` here, and `cnn_keras.weights` turns the one into the other.
 
 Differs from the paper, as the authors' code does: the activation is ReLU6; the last depthwise
-convolution has stride 1, where table 1 prints 2 beside an unchanged size. Layers of stride 2 pad as
-"same" does, like the authors' code; keras.applications pads its depthwise ones behind the last pixel
-only, which is the same where the map has an even size and gives a smaller map where it is odd.
+convolution has stride 1, where table 1 prints 2 beside an unchanged size. Depthwise convolutions of
+stride 2 pad behind the last pixel only, as those of keras.applications, whose weights these are; where a
+map has an odd side, the authors' "same" would pad on both sides and give a larger map.
 """
 
 from cnn_keras.lazy import keras, layers
@@ -96,7 +96,11 @@ def mobilenet_v1(
 
 def separable(x, channels, stride, dilation, *, style, number):
     """Filter `x` depthwise by 3x3, then mix its channels by 1x1 (figure 3, right)."""
-    x = style.depthwise(x, 3, stride, dilation=dilation, name=f"conv_dw_{number}")
+    padding = "same"
+    if stride > 1 and any(side is None or side % 2 for side in x.shape[1:3]):
+        # "same" would put a zero in front of an odd side; at even ones it is this padding
+        x, padding = layers.pad(x, ((0, 1), (0, 1)), f"conv_pad_{number}"), "valid"
+    x = style.depthwise(x, 3, stride, dilation=dilation, padding=padding, name=f"conv_dw_{number}")
     x = style.norm(x, f"conv_dw_{number}_bn")
     x = style.act(x, f"conv_dw_{number}_relu")
     x = style.conv(x, channels, 1, name=f"conv_pw_{number}")

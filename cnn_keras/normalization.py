@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+_FUSED_DTYPES = ("float32", "float16", "bfloat16")  # of the inputs; it keeps statistics in float32
+
 
 @keras.saving.register_keras_serializable("cnn_keras")
 class BatchNormalization(keras.layers.BatchNormalization):
@@ -14,7 +16,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     outputs are those of the stock layer, and so is the moving variance: it takes the biased variance
     (divided by n), where the fused kernel would give the unbiased one (divided by n - 1).
 
-    Everything that the kernel does not do (other backends, an axis that is not the last, masks,
+    Everything that the kernel does not do (other backends, an axis that is not the last, float64, masks,
     renormalisation, statistics across replicas) is left to the stock layer. `to_stock` turns a network
     into one of plain Keras layers.
     """
@@ -24,6 +26,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             keras.backend.backend() == "tensorflow"
             and len(inputs.shape) == 4
             and self.axis in (-1, 3)
+            and keras.backend.standardize_dtype(inputs.dtype) in _FUSED_DTYPES
             and mask is None
             and not self.renorm
             and not self.synchronized

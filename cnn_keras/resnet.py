@@ -86,6 +86,7 @@ def resnet(
         ValueError: If a switch has a value that is not listed.
     """
     layers.check_choice("output_stride", output_stride, (8, 16, 32))
+    layers.check_choice("stride_in", stride_in, ("1x1", "3x3"))
     stride_in = "3x3" if torchvision else stride_in
     style = layers.Style(
         normalization=normalization,
@@ -151,7 +152,6 @@ def basic_block(x, channels, stride, *, dilations, shortcut, zero_init, style, p
 
 def bottleneck_block(x, channels, stride, *, dilations, shortcut, stride_in, zero_init, style, prefix):
     """1x1, 3x3 and, four times as wide, 1x1 convolutions beside a shortcut (figure 5, right)."""
-    layers.check_choice("stride_in", stride_in, ("1x1", "3x3"))
     early, late = (stride, 1) if stride_in == "1x1" else (1, stride)
     beside = shortcut_of(x, 4 * channels, stride, kind=shortcut, style=style, prefix=prefix)
     x = style.conv(x, channels, 1, early, name=prefix + "_1_conv")

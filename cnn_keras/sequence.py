@@ -33,6 +33,7 @@ def tdnn(
     kernel=3,
     dilations=(1, 2, 4),
     normalization="none",
+    bn_momentum=0.9,
     activation="relu",
     dropout=0.0,
     initializer="glorot_uniform",
@@ -47,6 +48,7 @@ def tdnn(
         kernel: Delays that a unit sees, its own row included.
         dilations: Rows between the delays of each hidden layer, first to last.
         normalization: See `layers.Style`; the paper has none.
+        bn_momentum: See `layers.Style`.
         activation: See `layers.Style`; the paper's is the logistic sigmoid.
         dropout: Share of the mean features dropped in training.
         initializer: Initialiser of the kernels.
@@ -56,7 +58,7 @@ def tdnn(
         A model from `image`, float32 (batch, height, width, channels), 0..1, to logits.
 
     Raises:
-        ValueError: If a size is not positive, height or width is open, or the picture has fewer rows
+        ValueError: If a switch is out of range, height or width is open, or the picture has fewer rows
             than the last layer sees.
     """
     check_numbers(units=units, kernel=kernel)
@@ -65,7 +67,7 @@ def tdnn(
             f"dilations must be a tuple of rows a layer, e.g. (1, 2, 4), not {dilations!r}."
         )
     check_numbers(**{f"dilations[{i}]": dilation for i, dilation in enumerate(dilations)})
-    style = layers.Style(normalization=normalization, activation=activation)
+    style = layers.Style(normalization=normalization, activation=activation, bn_momentum=bn_momentum)
     image = keras.Input(input_shape, name="image")
     x = rows(image)
     seen = 1 + (kernel - 1) * sum(dilations)

@@ -212,27 +212,31 @@ def _assign(model: "keras.Model", arrays: Arrays, source: str | Path, replace: C
         for name in replace
         if name in wanted and _shapes(arrays.get(name, ())) != _shapes(wanted[name].weights)
     )
-    differences = [
-        f"only in the file: {name}" for name in arrays if name not in wanted and name not in replace
-    ]
-    differences += [
-        f"only in the network: {name}" for name in wanted if name not in arrays and name not in kept
-    ]
-    differences += [
-        f"shape differs: {name}: {_shapes(arrays[name])} in the file, {_shapes(layer.weights)} in the "
-        "network"
-        for name, layer in wanted.items()
-        if name in arrays and name not in kept and _shapes(arrays[name]) != _shapes(layer.weights)
-    ]
-    if differences:
-        shown = differences[:20]
-        if len(differences) > len(shown):
-            shown.append(f"... and {len(differences) - len(shown)} more")
-        raise ValueError(f"{source} does not fit the network '{model.name}':\n  " + "\n  ".join(shown))
+    shared = [name for name in wanted if name in arrays and name not in kept]
+    differences = {
+        "only in the file": [name for name in arrays if name not in wanted and name not in replace],
+        "only in the network": [name for name in wanted if name not in arrays and name not in kept],
+        "shape differs": [
+            f"{name}: {_shapes(arrays[name])} in the file, {_shapes(wanted[name].weights)} in the "
+            "network"
+            for name in shared
+            if _shapes(arrays[name]) != _shapes(wanted[name].weights)
+        ],
+    }
+    lines = [line for kind, found in differences.items() for line in _listed(kind, found)]
+    if lines:
+        raise ValueError(f"{source} does not fit the network '{model.name}':\n  " + "\n  ".join(lines))
     for name, layer in wanted.items():
         if name not in kept:
             layer.set_weights(arrays[name])
     return kept
+
+
+def _listed(kind: str, found: Sequence[str], limit: int = 7) -> Iterator[str]:
+    """Yield a line for each of what was `found`, up to a limit, and then how many there are."""
+    yield from (f"{kind}: {each}" for each in found[:limit])
+    if len(found) > limit:
+        yield f"{kind}: ... and {len(found) - limit} more, {len(found)} in all"
 
 
 def _shapes(weights) -> list[tuple[int, ...]]:

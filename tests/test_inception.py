@@ -108,6 +108,30 @@ def test_auxiliary_classifiers_and_input_sizes():
     assert analysis.count_params(model) == 27_143_152 - 2 * 997 * 2048 - 2 * 997 + 997 * (2048 - 768)
 
 
+@pytest.mark.parametrize("name", ["inception_v3", V4])
+def test_an_open_size_with_auxiliary_classifier_names_its_minimum(name, tmp_path):
+    """299 pixels, where the record's minimum is 75: the pooled map must hold a 5x5 convolution."""
+    model = cnn_keras.build(name, (None, None, 3), 3, aux=True)
+    model.save(tmp_path / "model.keras")
+    for network in (model, keras.models.load_model(tmp_path / "model.keras")):
+        for height, width in ((91, 103), (298, 299), (299, 298)):
+            with pytest.raises(ValueError, match="needs at least 299 x 299 pixels"):
+                network(np.zeros((1, height, width, 3), "float32"))
+    least = np.zeros((1, 299, 299, 3), "float32")
+    assert model(least)["aux1"].shape == (1, 3)
+    small = np.zeros((1, 91, 103, 3), "float32")
+    assert cnn_keras.without_auxiliary(model)(small).shape == (1, 3)
+    assert cnn_keras.build(name, (91, 103, 3), 3, aux=True)(small)["aux1"].shape == (1, 3)
+
+
+def test_one_open_side_with_auxiliary_classifier():
+    """The fixed side's windows shrink; those of the open side need what they need."""
+    model = cnn_keras.build("inception_v3", (None, 103, 3), 3, aux=True)
+    with pytest.raises(ValueError, match="needs at least 283 x any pixels"):
+        model(np.zeros((1, 282, 103, 3), "float32"))
+    assert model(np.zeros((1, 283, 103, 3), "float32"))["aux1"].shape == (1, 3)
+
+
 # --- switches -------------------------------------------------------------------------------------
 
 

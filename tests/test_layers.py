@@ -53,6 +53,18 @@ def test_the_fused_kernel_is_in_force():
     assert "FusedBatchNormV3" in {op.type for op in graph.get_operations()}
 
 
+def test_float64_is_left_to_the_stock_layer():
+    """The fused kernel has no float64: output and moving statistics of a training step by hand."""
+    layer = layers.BatchNormalization(dtype="float64", momentum=0.5)
+    images = np.random.default_rng(0).normal(2, 3, (4, 3, 5, 2))
+    output = np.asarray(layer(images, training=True))
+    mean, variance = images.mean((0, 1, 2)), images.var((0, 1, 2))
+    assert output.dtype == "float64"
+    np.testing.assert_allclose(output, (images - mean) / np.sqrt(variance + 1e-3), rtol=1e-10)
+    np.testing.assert_allclose(layer.moving_mean, mean / 2, rtol=1e-10)
+    np.testing.assert_allclose(layer.moving_variance, (1 + variance) / 2, rtol=1e-10)
+
+
 def test_frozen_uses_and_keeps_the_moving_statistics():
     layer = layers.BatchNormalization()
     layer.build((None, 4, 4, 2))

@@ -10,13 +10,19 @@ from cnn_keras import analysis
 ALPHAS = [1.0, 0.75, 0.5, 0.25]
 
 
+ODD = [33, 47, 97, 100]  # the first odd map that strides is of 17, 3, 49 and 25 pixels
+
+
 def applications(size, alpha, classes=1000):
     return keras.applications.MobileNet(
         (size, size, 3), alpha, weights=None, classes=classes, classifier_activation=None
     )
 
 
-@pytest.mark.parametrize(("alpha", "size"), [*((alpha, 96) for alpha in ALPHAS), (0.25, 224)])
+@pytest.mark.parametrize(
+    ("alpha", "size"),
+    [*((alpha, 96) for alpha in ALPHAS), (0.25, 224), *((0.25, size) for size in ODD)],
+)
 def test_equals_keras_applications(alpha, size, randomise, relative_difference):
     """Their classifier is a 1x1 convolution: the same numbers as our dense layer."""
     theirs = applications(size, alpha)
@@ -29,6 +35,22 @@ def test_equals_keras_applications(alpha, size, randomise, relative_difference):
     assert relative_difference(ours(images), expected) < 1e-5
     weighted = [[layer.name for layer in m.layers if layer.weights] for m in (ours, theirs)]
     assert weighted[0] == [{"conv_preds": "predictions"}.get(name, name) for name in weighted[1]]
+
+
+def test_open_sizes_equal_keras_applications(randomise, relative_difference):
+    """Even and odd maps from one network, an even side beside an odd one too."""
+    ours = cnn_keras.build("mobilenet_v1", (None, None, 3), 7, alpha=0.25)
+    randomise(ours)
+    for height, width in ((96, 97), (100, 64)):
+        theirs = keras.applications.MobileNet(
+            (height, width, 3), 0.25, weights=None, classes=7, classifier_activation=None
+        )
+        weights = ours.get_weights()
+        theirs.set_weights([w.reshape(v.shape) for w, v in zip(weights, theirs.weights, strict=True)])
+        images = np.random.default_rng(1).uniform(-1, 1, (1, height, width, 3)).astype("float32")
+        expected = theirs(images)
+        assert np.abs(expected).max() > 0.1, "the comparison would be vacuous"
+        assert relative_difference(ours(images), expected) < 1e-5
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".h5"])

@@ -61,6 +61,33 @@ def test_a_mismatch_lists_both_sides(tmp_path):
         cnn_keras.load_weights(cnn_keras.build("lenet5", num_classes=3), tmp_path / "lenet.weights.h5")
 
 
+def chain(names, filters=1):
+    """Return a network of 1x1 convolutions of those names, one behind the other."""
+    image = x = keras.Input((1, 1, 1))
+    for name in names:
+        x = keras.layers.Conv2D(filters, 1, use_bias=False, name=name)(x)
+    return keras.Model(image, x)
+
+
+def test_a_long_list_of_one_kind_hides_no_other(tmp_path):
+    theirs, ours, both = ([f"{side}{i:02}" for i in range(25)] for side in ("theirs", "ours", "both"))
+    chain(theirs + both, filters=2).save_weights(tmp_path / "file.weights.h5")
+    with pytest.raises(ValueError, match="does not fit") as error:
+        cnn_keras.load_weights(chain(ours + both, filters=1), tmp_path / "file.weights.h5")
+    _, *lines = (line.strip() for line in str(error.value).splitlines())
+    shapes = ": [(1, 1, 2, 2)] in the file, [(1, 1, 1, 1)] in the network"
+    for kind, names, what in (
+        ("only in the file", theirs, ""),
+        ("only in the network", ours, ""),
+        ("shape differs", both, shapes),
+    ):
+        *named, rest = (line for line in lines if line.startswith(kind))
+        assert len(set(named)) == len(named) >= 5
+        assert set(named) < {f"{kind}: {name}{what}" for name in names}
+        assert rest == f"{kind}: ... and {25 - len(named)} more, 25 in all"
+    assert len(lines) <= 24
+
+
 def test_a_mismatch_loads_nothing(tmp_path):
     source, target = network(9), network(4)
     source.save_weights(tmp_path / "source.weights.h5")
