@@ -16,7 +16,6 @@ EPOCHS = 8
 # small steps for deep stacks without normalisation
 LR = {
     "vgg": 1e-4,
-    "alexnet": 3e-4,
     "sequence": 1e-2,
     "recurrent": 1e-2,
     "perceptron": 1e-2,
