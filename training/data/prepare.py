@@ -11,7 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from training.data import decode
-from training.data.sources import Entries, Source
+from training.data.entries import Entries
+from training.data.sources import Source
 from training.runs.command import InputError
 
 Cache = Literal["auto", "memory", "none"]
