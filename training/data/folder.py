@@ -9,8 +9,9 @@ import numpy as np
 from PIL import Image
 
 from training.data import decode
+from training.data.entries import Entries
 from training.data.given import ALL, SPLIT_NAMES, Given, Part, one_name_each
-from training.data.sources import Entries, Source
+from training.data.sources import Source
 from training.runs.command import InputError
 from training.runs.files import printable
 

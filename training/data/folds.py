@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from training.data.sources import Entries, Source, Splits, split
+from training.data.entries import Entries, Splits, split
+from training.data.sources import Source
 from training.runs.command import InputError
 
 VAL_SHARE = 0.15  # of what a fold trains on: chooses the best epoch

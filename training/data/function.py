@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib
-import importlib.machinery
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from training.data.arrays import checked_labels
+from training.data.entries import array_entries
 from training.data.given import ALL, SPLIT_NAMES, Given, Part
 from training.data.prepare import memory_bytes
-from training.data.sources import array_entries
 from training.runs.command import InputError
 
 PICTURE = "a picture, uint8 (height, width), (height, width, 1) or (height, width, 3)"
@@ -89,10 +88,7 @@ def _call(data: str) -> Any:
     """Import the module from the current folder alone: a card may name it, and no card may run more."""
     module_name, function_name = data.split(":")
     here = str(Path.cwd())
-    top = module_name.split(".")[0]
     importlib.invalidate_caches()
-    if importlib.machinery.PathFinder.find_spec(top, [here]) is None:
-        raise InputError(f"--data {data}: there is no module '{top}' in the current folder, {here}.")
     if here not in sys.path:
         sys.path.insert(0, here)
     with _told_as_the_users(data):

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from training.data.sources import Entries, Source, joined, relabelled, split
+from training.data.entries import Entries, joined, relabelled, split
+from training.data.sources import Source
 from training.runs.command import InputError
 
 SPLIT_NAMES = {
@@ -47,8 +48,8 @@ class Given:
         grey: Whether all pictures are grey.
         picture_size: Usual length of the pictures' shorter sides, pixels.
         mirrored: Whether a mirrored picture still belongs to its class.
-        shares: What is held out of pictures that did not come split, and, of the "val" in it, out of
-            "train" where there is no "val".
+        shares: What is held out of pictures that did not come split; its "val", out of those for
+            training that came without.
         titles: What to call a part in messages, where that is not its name.
         notices: What the user should know, a line each.
     """

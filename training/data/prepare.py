@@ -12,7 +12,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from training.data import decode
-from training.data.sources import Entries, Source
+from training.data.entries import Entries
+from training.data.sources import Source
 from training.runs.command import InputError
 from training.runs.files import printable
 

@@ -4,53 +4,17 @@ Every source is a `Source`: class names and, for each split, labelled entries th
 Nothing is decoded before `prepare`.
 """
 
-import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from cnn_keras.lazy import quietly_import_keras
+from training.data.entries import Entries, Splits, array_entries, relabelled, split
 from training.runs.checks import check_data_name, data_kind, is_place
 from training.runs.command import InputError
 from training.runs.files import printable
-
-Splits = dict[str, "Entries"]
-
-
-@dataclass(frozen=True)
-class Entries:
-    """The labelled pictures of one split, not decoded yet.
-
-    Attributes:
-        labels: int32 (n,), index into the class names.
-        names: What to call each picture: its path, or a number.
-        load: Decodes picture i, upright, in mode "RGB" or "L"; raises BadImageError.
-        digest: SHA-256 of the encoded picture i.
-        groups: Text (n,); pictures of one group never come into two splits. None where each is its own.
-    """
-
-    labels: np.ndarray
-    names: tuple[str, ...]
-    load: Callable[[int], Image.Image]
-    digest: Callable[[int], bytes]
-    groups: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, indices: np.ndarray) -> "Entries":
-        """Return the entries at `indices`."""
-        return Entries(
-            self.labels[indices],
-            tuple(self.names[i] for i in indices),
-            lambda i: self.load(indices[i]),
-            lambda i: self.digest(indices[i]),
-            None if self.groups is None else self.groups[indices],
-        )
 
 
 @dataclass(frozen=True)
@@ -188,28 +152,6 @@ def same(data: str, source: str) -> bool:
     return data == source or (is_place(data) and Path(data).resolve() == Path(source).resolve())
 
 
-def joined(parts: list[Entries]) -> Entries:
-    """Return the pictures of several splits as one."""
-    where = [(part, i) for part in parts for i in range(len(part))]
-    return Entries(
-        np.concatenate([part.labels for part in parts]),
-        tuple(name for part in parts for name in part.names),
-        lambda i: where[i][0].load(where[i][1]),
-        lambda i: where[i][0].digest(where[i][1]),
-        None if parts[0].groups is None else np.concatenate([part.groups for part in parts]),
-    )
-
-
-def relabelled(entries: Entries, names: tuple[str, ...], new_names: tuple[str, ...]) -> Entries:
-    """Return the entries, whose labels index `names`, with labels that index `new_names`.
-
-    Pictures of classes that are not among these are left out.
-    """
-    index = {name: i for i, name in enumerate(new_names)}
-    labels = np.array([index.get(name, -1) for name in names], np.int32)[entries.labels]
-    return replace(entries, labels=labels).take(np.flatnonzero(labels >= 0))
-
-
 def aligned(source: Source, class_names: tuple[str, ...]) -> Source:
     """Return the source with labels that index `class_names`; pictures of other classes are left out.
 
@@ -256,45 +198,3 @@ def digits(seed: int) -> Source:
         picture_size=8,
         mirrored=False,
     )
-
-
-def array_entries(images: np.ndarray, labels: np.ndarray) -> Entries:
-    """Return entries over decoded pictures, each uint8 (height, width) or (height, width, 3)."""
-    return Entries(
-        np.asarray(labels, np.int32),
-        tuple(str(i) for i in range(len(images))),
-        lambda i: Image.fromarray(images[i]),
-        lambda i: hashlib.sha256(images[i].tobytes()).digest(),
-    )
-
-
-def split(entries: Entries, shares: dict[str, float], seed: int) -> Splits:
-    """Split entries into "train" and what `shares` names, stratified by class.
-
-    Every class gives each split its share, rounded, and keeps at least one picture in train; where
-    pictures have groups, `training.data.folds.hold_out` keeps these whole. The same seed gives the same
-    splits.
-
-    Args:
-        entries: Labelled pictures.
-        shares: For each further split, the share of the pictures that it gets.
-        seed: Decides which.
-    """
-    if entries.groups is not None:
-        from training.data.folds import hold_out
-
-        return hold_out(entries, shares, seed)
-    rng = np.random.default_rng(seed)
-    parts: dict[str, list[int]] = {name: [] for name in ("train", *shares)}
-    carry = dict.fromkeys(shares, 0.0)  # what rounding left over goes to the next class
-    for label in np.unique(entries.labels):
-        members = rng.permutation(np.flatnonzero(entries.labels == label))
-        count = len(members)
-        for name, share in shares.items():
-            wanted = share * count + carry[name]
-            taken = min(round(wanted), len(members) - 1)
-            carry[name] = min(wanted - taken, 1.0)
-            parts[name].extend(members[:taken])
-            members = members[taken:]
-        parts["train"].extend(members)
-    return {name: entries.take(np.sort(np.array(part, int))) for name, part in parts.items() if part}

@@ -80,7 +80,7 @@ def folds(runs: list[dict], top1: dict) -> Figure:
     axes.errorbar(values, places, xerr=sides, fmt="o", color=VAL, ecolor=TRAIN, capsize=3)
     axes.axvline(100 * top1["mean"], color=VAL, linewidth=1)
     axes.set_yticks(places, [run["run"] for run in runs])
-    axes.invert_yaxis()
+    axes.set_ylim(len(runs) - 0.5, -0.5)
     axes.set_xlabel("accuracy, %")
     axes.grid(alpha=0.25, axis="x")
     axes.spines[["top", "right"]].set_visible(False)

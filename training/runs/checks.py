@@ -4,6 +4,7 @@ import importlib.util
 import math
 import os
 import re
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,6 +43,13 @@ def check_data_name(data: str | None, flag: str = "--data") -> None:
     if data is None:
         return
     kind, path = data_kind(data), Path(data)
+    if kind == "function":
+        module = data.split(":")[0].split(".")[0]
+        if PathFinder.find_spec(module, [str(Path.cwd())]) is None:
+            raise InputError(
+                f"{flag} {data}: there is no module '{module}' in the current folder, {Path.cwd()}. Run "
+                "the command in the folder that has it."
+            )
     if kind in ("digits", "tfds", "function") or path.is_dir():
         return
     if kind in ("csv", "npz") and path.is_file():
