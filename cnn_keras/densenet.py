@@ -83,7 +83,9 @@ def densenet(
     x = dense_blocks(
         x, depths, growth_rate, bottleneck, compression, pooling, layer_dropout, style=style
     )
-    return keras.Model(image, layers.classifier(x, num_classes, dropout=dropout), name=name)
+    head = layers.head_initializer(initializer)
+    x = layers.classifier(x, num_classes, dropout=dropout, initializer=head)
+    return keras.Model(image, x, name=name)
 
 
 def dense_blocks(x, depths, growth_rate, bottleneck, compression, pooling, layer_dropout, *, style):

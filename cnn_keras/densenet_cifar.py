@@ -77,7 +77,9 @@ def densenet_cifar(
         layer_dropout,
         style=style,
     )
-    return keras.Model(image, layers.classifier(x, num_classes, dropout=dropout), name=name)
+    head = layers.head_initializer(initializer)
+    x = layers.classifier(x, num_classes, dropout=dropout, initializer=head)
+    return keras.Model(image, x, name=name)
 
 
 def _published(errors, **point):

@@ -224,6 +224,14 @@ def classifier(x: Any, num_classes: int, *, dropout: float = 0.0, initializer="g
     )(x)
 
 
+def head_initializer(initializer: str) -> str:
+    """Return the classifier's initialiser in a network whose convolutions have `initializer`.
+
+    It is the same but for He's: its double variance makes up for a ReLU behind, which logits have not.
+    """
+    return "glorot_uniform" if initializer == "he_normal" else initializer
+
+
 def dilated(strides: Sequence[int], output_stride: int, reached: int = 1) -> list[tuple[int, int, int]]:
     """Turn the strides beyond `output_stride` into dilations; every weight keeps its place and meaning.
 

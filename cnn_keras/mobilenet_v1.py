@@ -91,7 +91,8 @@ def mobilenet_v1(
         if not (shallow and number in SHALLOW):
             x = separable(x, scaled(channels, alpha), stride, dilation, style=style, number=number)
     x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
-    return keras.Model(image, layers.classifier(x, num_classes, dropout=dropout), name=name)
+    x = layers.classifier(x, num_classes, dropout=dropout, initializer=initializer)
+    return keras.Model(image, x, name=name)
 
 
 def separable(x, channels, stride, dilation, *, style, number):

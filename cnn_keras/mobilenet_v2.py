@@ -112,7 +112,8 @@ def mobilenet_v2(
     x = style.norm(x, "Conv_1_bn")
     x = style.act(x, "out_relu")
     x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
-    return keras.Model(image, layers.classifier(x, num_classes, dropout=dropout), name=name)
+    x = layers.classifier(x, num_classes, dropout=dropout, initializer=initializer)
+    return keras.Model(image, x, name=name)
 
 
 def inverted_residual(

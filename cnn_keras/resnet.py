@@ -112,7 +112,9 @@ def resnet(
         style=style,
     )
     x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
-    return keras.Model(image, layers.classifier(x, num_classes, dropout=dropout), name=name)
+    head = layers.head_initializer(initializer)
+    x = layers.classifier(x, num_classes, dropout=dropout, initializer=head)
+    return keras.Model(image, x, name=name)
 
 
 def residual_stages(x, stages, depths, block, plan, **options):

@@ -85,7 +85,9 @@ def resnet_cifar(
         style=style,
     )
     x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
-    return keras.Model(image, layers.classifier(x, num_classes, dropout=dropout), name=name)
+    head = layers.head_initializer(initializer)
+    x = layers.classifier(x, num_classes, dropout=dropout, initializer=head)
+    return keras.Model(image, x, name=name)
 
 
 _RERUN = "github.com/akamaster/pytorch_resnet_cifar10"

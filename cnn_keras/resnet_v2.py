@@ -107,7 +107,9 @@ def resnet_v2(
     x = style.norm(x, "post_bn")
     x = style.act(x, "post_relu")
     x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
-    return keras.Model(image, layers.classifier(x, num_classes, dropout=dropout), name=name)
+    head = layers.head_initializer(initializer)
+    x = layers.classifier(x, num_classes, dropout=dropout, initializer=head)
+    return keras.Model(image, x, name=name)
 
 
 def preactivation_block(x, channels, stride, *, dilation, shortcut, stride_in, zero_init, style, prefix):

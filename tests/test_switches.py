@@ -1,6 +1,7 @@
 """Switches that several families share: they reach the layers, and a wrong value is refused."""
 
 import keras
+import numpy as np
 import pytest
 
 import cnn_keras
@@ -69,3 +70,21 @@ def test_an_unknown_place_of_the_stride_is_refused(name, knobs):
     """In networks of basic blocks too, and where torchvision=True decides it."""
     with pytest.raises(ValueError, match=r"stride_in must be .*1x1.* or 3x3, not banana"):
         build(name, stride_in="banana", **knobs)
+
+
+HEADS = {name: knobs for name, knobs in QUICK.items() if name not in ("tdnn", "googlenet")}
+
+
+@pytest.mark.parametrize(("name", "knobs"), HEADS.items(), ids=HEADS)
+def test_the_initializer_reaches_the_head(name, knobs):
+    model = build(name, initializer="zeros", **knobs)
+    assert not np.any(model.get_layer("predictions").kernel)
+
+
+@pytest.mark.parametrize(("name", "knobs"), HEADS.items(), ids=HEADS)
+def test_the_head_is_drawn_from_glorot_as_a_rule(name, knobs):
+    """As in keras.applications: uniform up to sqrt(6 / (features + classes)), He's networks included."""
+    kernel = np.asarray(build(name, **knobs).get_layer("predictions").kernel)
+    limit = np.sqrt(6 / sum(kernel.shape))
+    assert np.abs(kernel).max() <= limit
+    assert np.abs(kernel).max() > 0.9 * limit
