@@ -63,7 +63,7 @@ class Variant:
         params: Trainable parameters of the reference network, as papers and torchvision count them.
         macs: Multiply-adds of its convolutions and dense layers for one image, no bias, no BatchNorm.
         aux_weight: Weight of each auxiliary classifier in the loss, where `aux=True` adds some.
-        published: Published operating points; the first is that of the variant's own knobs and size.
+        published: Published operating points; where there is one of its own knobs and size, it is first.
         reference: The implementation that the tests compare with, e.g. "keras.applications.MobileNetV2".
         reference_knobs: Switches that make this network the one of `reference`, weight for weight.
         aliases: Our names of the layers that `reference` names otherwise, by its names.
