@@ -29,7 +29,8 @@ class Published:
         source: Where the accuracy is published.
         knobs: The switches of the builder that give this network.
         image_size: Side of its square input, pixels; None for the variant's own.
-        params: Trainable parameters with the variant's `num_classes`; None for the variant's own.
+        num_classes: Classes that `params` and `macs` count; None for the variant's own.
+        params: Trainable parameters; None for the variant's own.
         macs: Multiply-adds of one image, likewise; None for the variant's own.
     """
 
@@ -39,6 +40,7 @@ class Published:
     source: str = ""
     knobs: Mapping[str, Any] = field(default_factory=dict)
     image_size: int | None = None
+    num_classes: int | None = None
     params: int | None = None
     macs: int | None = None
 
