@@ -2,9 +2,11 @@
 
     python benchmarks/train_step.py mobilenet_v2:96:32 mobilenet_v1:128:32 --seconds 60
 
-Each argument is NETWORK:IMAGE_SIZE:BATCH. Both networks see the same images; SGD with momentum 0.9,
-compiled by Keras as usual. After a warm-up the two take turns of one step, and the medians are compared.
-Prints a Markdown table with the interquartile range.
+    python benchmarks/train_step.py mobilenet_v2:96:32:alpha=0.5
+
+Each argument is NETWORK:IMAGE_SIZE:BATCH, and :alpha=WIDTH where it has one. Both networks see the same
+images; SGD with momentum 0.9, compiled by Keras as usual. After a warm-up the two take turns of one
+step, and the medians are compared. Prints a Markdown table with the interquartile range.
 """
 
 import argparse
@@ -20,14 +22,8 @@ import keras
 import tensorflow as tf
 
 import cnn_keras
+from cnn_keras import knobs
 
-PEERS = {
-    "mobilenet_v2": keras.applications.MobileNetV2,
-    "mobilenet_v1": keras.applications.MobileNet,
-    "resnet50": keras.applications.ResNet50,
-    "densenet121": keras.applications.DenseNet121,
-    "inception_v3": keras.applications.InceptionV3,
-}
 WARM_UP = 5
 
 
@@ -40,19 +36,29 @@ def trainer(model: keras.Model, images: np.ndarray, labels: np.ndarray):
     return lambda: model.train_function(batch)
 
 
-def compare(name: str, image_size: int, batch: int, seconds: float) -> str:
+def pair(name: str, shape: tuple[int, int, int], switches: dict) -> dict[str, keras.Model]:
+    """Build the network and the one of keras.applications that its record names, at the same width."""
+    variant = cnn_keras.get(name)
+    package, _, peer = (variant.reference or "").rpartition(".")
+    if package != "keras.applications":
+        raise ValueError(f"keras.applications has no {name} to compare with.")
+    if unknown := switches.keys() - ({"alpha"} & variant.available_knobs.keys()):
+        raise ValueError(f"keras.applications' {peer} has no switch {', '.join(sorted(unknown))}.")
+    theirs = getattr(keras.applications, peer)
+    return {
+        "ours": cnn_keras.build(name, shape, **variant.reference_knobs, **switches),
+        "theirs": theirs(input_shape=shape, weights=None, classifier_activation=None, **switches),
+    }
+
+
+def compare(name: str, image_size: int, batch: int, seconds: float, switches: dict) -> str:
     """Time both networks in turns and return a row of the table."""
     shape = (image_size, image_size, 3)
     rng = np.random.default_rng(0)
     images = rng.normal(size=(batch, *shape)).astype("float32")
     labels = rng.integers(0, 1000, batch)
-    knobs = cnn_keras.get(name).reference_knobs
-    steps = {
-        "ours": trainer(cnn_keras.build(name, shape, **knobs), images, labels),
-        "theirs": trainer(
-            PEERS[name](input_shape=shape, weights=None, classifier_activation=None), images, labels
-        ),
-    }
+    networks = pair(name, shape, switches)
+    steps = {side: trainer(network, images, labels) for side, network in networks.items()}
     for step in steps.values():
         for _ in range(WARM_UP):
             step()
@@ -69,13 +75,14 @@ def compare(name: str, image_size: int, batch: int, seconds: float) -> str:
     ]
     ratio = np.median(rates["ours"]) / np.median(rates["theirs"])
     count = len(times["ours"])
+    name = " ".join([name, *(f"{switch}={value}" for switch, value in switches.items())])
     return f"| {name} | {image_size} | {batch} | {cells[0]} | {cells[1]} | {ratio:.2f} | {count} |"
 
 
 def main() -> None:
     """Compare the networks that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("networks", nargs="+", metavar="NETWORK:IMAGE_SIZE:BATCH")
+    parser.add_argument("networks", nargs="+", metavar="NETWORK:IMAGE_SIZE:BATCH[:alpha=WIDTH]")
     parser.add_argument("--seconds", type=float, default=60)
     arguments = parser.parse_args()
     print(
@@ -85,8 +92,9 @@ def main() -> None:
     print("| network | pixels | batch | ours, images/s | keras.applications | ratio | steps each |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for network in arguments.networks:
-        name, image_size, batch = network.split(":")
-        print(compare(name, int(image_size), int(batch), arguments.seconds), flush=True)
+        name, image_size, batch, *switches = network.split(":")
+        row = compare(name, int(image_size), int(batch), arguments.seconds, knobs.parse(switches))
+        print(row, flush=True)
         keras.backend.clear_session()
 
 

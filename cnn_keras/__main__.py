@@ -123,13 +123,14 @@ def catalogue() -> Table:
 
 def _catalogue_row(variant: Variant) -> tuple[str, ...]:
     best = next((p for p in variant.published if p.top1 is not None), None)
+    switches = "".join(f"; {key}={value}" for key, value in best.knobs.items()) if best else ""
     return (
         variant.name,
         variant.paper,
         f"{variant.input_size} x {variant.input_size} x {variant.channels}",
         f"{variant.params:,}",
         f"{variant.macs / 1e6:,.2f}",
-        f"{best.top1:g} % {best.dataset} ({best.source})" if best else "",
+        f"{best.top1:g} % {best.dataset} ({best.source}{switches})" if best else "",
     )
 
 

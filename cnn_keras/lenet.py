@@ -157,7 +157,6 @@ register(
         params=61_706,
         macs=416_520,
         published=(
-            Published(top1=99.05, dataset="MNIST", source="the paper, figure 9, with sparse C3"),
             Published(
                 knobs={"sparse_c3": True},
                 params=60_000,

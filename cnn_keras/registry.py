@@ -29,7 +29,8 @@ class Published:
         source: Where the accuracy is published.
         knobs: The switches of the builder that give this network.
         image_size: Side of its square input, pixels; None for the variant's own.
-        params: Trainable parameters with the variant's `num_classes`; None for the variant's own.
+        num_classes: Classes that `params` and `macs` count; None for the variant's own.
+        params: Trainable parameters; None for the variant's own.
         macs: Multiply-adds of one image, likewise; None for the variant's own.
     """
 
@@ -39,6 +40,7 @@ class Published:
     source: str = ""
     knobs: Mapping[str, Any] = field(default_factory=dict)
     image_size: int | None = None
+    num_classes: int | None = None
     params: int | None = None
     macs: int | None = None
 
@@ -63,7 +65,7 @@ class Variant:
         params: Trainable parameters of the reference network, as papers and torchvision count them.
         macs: Multiply-adds of its convolutions and dense layers for one image, no bias, no BatchNorm.
         aux_weight: Weight of each auxiliary classifier in the loss, where `aux=True` adds some.
-        published: Published operating points; the first is that of the variant's own knobs and size.
+        published: Published operating points; where there is one of its own knobs and size, it is first.
         reference: The implementation that the tests compare with, e.g. "keras.applications.MobileNetV2".
         reference_knobs: Switches that make this network the one of `reference`, weight for weight.
         aliases: Our names of the layers that `reference` names otherwise, by its names.

@@ -55,7 +55,8 @@ POINTS = [
 def test_parameters_and_macs_of_published_points(name, point):
     variant = cnn_keras.get(name)
     size = point.image_size or variant.input_size
-    model = cnn_keras.build(name, (size, size, variant.channels), variant.num_classes, **point.knobs)
+    classes = point.num_classes or variant.num_classes
+    model = cnn_keras.build(name, (size, size, variant.channels), classes, **point.knobs)
     assert point.params in (None, analysis.count_params(model))
     assert point.macs in (None, analysis.count_macs(model))
 

@@ -207,3 +207,19 @@ def test_too_small_for_the_window():
 def test_wrong_switches_say_what_is_right(knobs, message):
     with pytest.raises(ValueError, match=message):
         cnn_keras.build("vgg11", (32, 32, 3), 5, **knobs)
+
+
+def test_published_accuracies_are_those_of_table_3():
+    """100 less the errors of the paper's table 3, the best training scale of each column."""
+    errors = {"vgg11": (29.6, 10.4), "vgg11_lrn": (29.7, 10.5), "vgg13": (28.7, 9.9)}
+    errors |= {"vgg16_c": (27.3, 8.8), "vgg16": (25.6, 8.1), "vgg19": (25.5, 8.0)}
+    for name, expected in errors.items():
+        (point,) = (p for p in cnn_keras.get(name).published if p.source == "the paper, table 3")
+        assert (100 - point.top1, 100 - point.top5) == pytest.approx(expected), name
+
+
+def test_the_cifar_10_point_counts_ten_classes():
+    """The 1000 classes' 15,236,136 parameters less (512 + 1) a class that is not there."""
+    (point,) = (p for p in cnn_keras.get("vgg16_bn").published if p.dataset == "CIFAR-10")
+    assert point.num_classes == 10
+    assert point.params == 14_728_266 == 15_236_136 - 990 * 513
