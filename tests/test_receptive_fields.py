@@ -59,3 +59,13 @@ def test_receptive_field_is_where_the_gradient_is(name, layer, height, width, kn
             reach = (row.field.size - 1) / 2
             assert touched[0] == max(0, math.ceil(centre - reach))
             assert touched[-1] == min(side - 1, math.floor(centre + reach))
+
+
+def test_an_oblong_kernel_counts_where_it_is_longer():
+    image = keras.Input((32, 32, 1))
+    x = keras.layers.Conv2D(1, (1, 7))(image)
+    x = keras.layers.Conv2D(1, (3, 1), strides=(2, 1))(x)
+    x = keras.layers.Conv2D(1, (5, 1))(x)
+    fields = [row.field for row in analysis.rows(keras.Model(image, x))]
+    assert [field.size for field in fields] == [1, 7, 7, 11]  # rows: 1, 1, 3, 3 + 4 * 2
+    assert [field.stride for field in fields] == [1, 1, 1, 2]

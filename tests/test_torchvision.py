@@ -1,11 +1,13 @@
 """torchvision's weights: the same outputs as there, and one error for what does not fit.
 
-Measured: at most 1.1e-5 of the largest logit (MobileNetV2), 1e-6 to 3e-6 elsewhere.
+Of the largest logit, against torch in float64: at most 5e-6 in float32, but for MobileNetV2, 1.4e-5.
+That is rounding: torch's own float32 is 1.7e-5 off there, and ours in float64 7e-7. Hence float64 here.
 """
 
 import json
 import sys
 
+import keras
 import numpy as np
 import pytest
 from make_torchvision_fixture import CLASSES, DATA, NETWORKS, draw, image, logits, theirs
@@ -17,14 +19,25 @@ from training.data.sources import digits
 from training.engine import plan
 from training.runs.settings import Fit
 
-TOLERANCE = 3e-5
-SLOW = {"vgg11_bn", "alexnet_owt", "densenet121", "inception_v3"}  # large, or long to build
+TOLERANCE = 1e-5
+# large, or long to build
+SLOW = {"vgg11", "vgg11_bn", "alexnet_owt", "resnet101", "densenet121", "densenet161", "inception_v3"}
 
 
 def network(name, side=None, classes=CLASSES, **knobs):
     if name != "alexnet_owt":
         knobs = {"torchvision": True} | knobs
     return cnn_keras.build(name, (side, side, 3) if side else None, classes, **knobs)
+
+
+def precise(name, *arguments, **options):
+    """`network`, in float64 where float32 does not reach the tolerance; the last layer is float32."""
+    usual = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64" if name == "mobilenet_v2" else usual)
+    try:
+        return network(name, *arguments, **options)
+    finally:
+        keras.config.set_dtype_policy(usual)
 
 
 def slow(name):
@@ -56,7 +69,7 @@ def load(monkeypatch):
 @pytest.mark.parametrize("name", [slow(name) if name in SLOW else name for name in NETWORKS])
 def test_outputs_are_torchvisions(name, stored, load, relative_difference):
     """With auxiliary classifiers in the file, as in the published ones, and none in the network."""
-    model = network(name, NETWORKS[name])
+    model = precise(name, NETWORKS[name])
     assert load(model, state_dict(stored, name)) == ()
     ours = model(image(NETWORKS[name]), training=False)
     assert relative_difference(ours, stored[f"{name}/logits"]) < TOLERANCE
@@ -192,7 +205,7 @@ def test_every_network_against_torchvision(name, tmp_path, relative_difference):
     original = theirs(name, 7)
     torch.save(original.state_dict(), tmp_path / "theirs.pth")
     side = 224 if name.startswith(("vgg", "alexnet")) else 107 if name == "inception_v3" else 97
-    model = network(name, side, classes=7)
+    model = precise(name, side, classes=7)
     assert cnn_keras.load_weights(model, tmp_path / "theirs.pth") == ()
     ours = model(image(side), training=False)
     assert relative_difference(ours, logits(original, image(side))) < TOLERANCE
