@@ -128,10 +128,6 @@ FAMILIES = [
     ("inception_v3", 107, {"aux": True}),
     pytest.param("inception_v4", 75, {}, marks=pytest.mark.slow),
 ]
-FIXED_HEAD = (  # the initializer does not reach `predictions`
-    *("resnet", "resnet_v2", "resnet_cifar", "densenet", "densenet_cifar", "mobilenet_v1"),
-    "mobilenet_v2",
-)
 
 
 def test_every_family_is_there():
@@ -154,8 +150,6 @@ def test_switches_reach_every_layer(name, size, knobs):
     other = {path for path in other if not path.endswith("/recurrent_kernel")}  # orthogonal
     if name == "lenet5":  # its trainable pooling starts as plain pooling
         other -= {"S2/kernel", "S4/kernel"}
-    if variant.family in FIXED_HEAD:
-        other -= {"predictions/kernel"}
     assert other == set()
     if "activation" in style:
         assert not [layer for layer in layers if isinstance(layer, keras.layers.ReLU)]
