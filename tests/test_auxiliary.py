@@ -6,6 +6,7 @@ import re
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import cnn_keras
 from training.engine.auxiliary import stages
@@ -71,6 +72,23 @@ def test_stages_need_auxiliary_classifiers(capsys):
     assert "--knob aux=True" in capsys.readouterr().err
 
 
+def exported_without_them(folder):
+    """Check that neither the SavedModel nor a TFLite file has an auxiliary output."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    model = tf.saved_model.load(str(folder / "saved_model" / "1"))
+    outputs = {name: set(s.structured_outputs) for name, s in model.signatures.items()}
+    assert outputs["serving_default"] == {"probabilities"}
+    for name, signature in model.signatures.items():
+        assert outputs[name] <= {"probabilities", "class_names"}
+        assert not [op.name for op in signature.graph.get_operations() if "aux" in op.name]
+    files = sorted(folder.glob("*.tflite"))
+    assert files
+    for path in files:
+        details = Interpreter(str(path)).get_output_details()
+        assert [tuple(output["shape"][1:]) for output in details] == [(10,)], path.name
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
@@ -84,7 +102,8 @@ def test_a_fit_leaves_nothing_of_them(cli, tmp_path, more):
     words = ("--arch", "googlenet", "--image-size", 32, "--knob", "aux=True", "--epochs", 3)
     options = ("--knob", "normalization=batch", "--batch-size", 64, "--out", tmp_path, "--name", "run")
     process = cli("training.fit", *words, *options, *more, timeout=900)
-    assert process.returncode in (0, 3), process.stderr
+    # the plain fit learns digits well enough for every export to agree; 3 says that one does not
+    assert process.returncode in ((0, 3) if more else (0,)), process.stderr
     run = tmp_path / "run"
     assert json.loads((run / "card.json").read_text())["knobs"] == {"normalization": "batch"}
     from cnn_keras.weights import read
@@ -95,3 +114,6 @@ def test_a_fit_leaves_nothing_of_them(cli, tmp_path, more):
     names = ("up to aux1", "up to aux2", "to the end") if "--stage-by-stage" in more else ("", "", "")
     assert found == list(zip("123", names, strict=True))
     assert cli("training.evaluate", run).returncode == 0
+    # 3: float tensors are left in GoogLeNet's int8 file
+    assert cli("training.export", run, "--max-images", 20).returncode in (0, 3)
+    exported_without_them(run / "export")
