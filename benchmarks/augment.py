@@ -1,6 +1,6 @@
 """Images/s of training batches, per augmentation policy: ours against the same made of Keras layers.
 
-    python benchmarks/augment.py randaugment strong light --image-size 96 --rounds 9
+    python -m benchmarks.augment randaugment strong light --image-size 96 --rounds 9
 
 Both read the same JPEGs (drawn here, or those of --data) and give batches of 32. Ours:
 `training_batches`, pictures decoded in memory, or afresh each epoch. Theirs:

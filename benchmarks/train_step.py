@@ -1,8 +1,8 @@
 """Images/s of one training step: ours against keras.applications' network, alternating in one process.
 
-    python benchmarks/train_step.py mobilenet_v2:96:32 mobilenet_v1:128:32 --seconds 60
+    python -m benchmarks.train_step mobilenet_v2:96:32 mobilenet_v1:128:32 --seconds 60
 
-    python benchmarks/train_step.py mobilenet_v2:96:32:alpha=0.5
+    python -m benchmarks.train_step mobilenet_v2:96:32:alpha=0.5
 
 Each argument is NETWORK:IMAGE_SIZE:BATCH, and :alpha=WIDTH where it has one. Both networks see the same
 images; SGD with momentum 0.9, compiled by Keras as usual. After a warm-up the two take turns of one
