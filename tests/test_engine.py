@@ -172,6 +172,7 @@ def test_mobilenets_suit_phones_whatever_their_width():
     assert not plan.suits_phones("resnet18", cnn_keras.build("resnet18", (32, 32, 3), 10))
 
 
+@pytest.mark.slow
 def test_other_weights_then_new_classes(cli, drawn_fit, digits_run, tmp_path):
     """Fine-tune a network of three classes on ten: the head is new, the rest is not."""
     words = ("--weights", drawn_fit[1] / "model.weights.h5", "--alpha", 0.35, "--image-size", 32)

@@ -97,6 +97,7 @@ def test_tflite_inputs_are_single_raw_pictures(digits_run):
         assert interpreter.get_signature_list()["serving_default"]["inputs"] == ["image"]
 
 
+@pytest.mark.slow
 def test_the_gate_exits_3_and_names_the_file(digits_run, cli, tmp_path):
     import shutil
 
@@ -134,7 +135,7 @@ def test_the_gate_exits_3_and_names_the_file(digits_run, cli, tmp_path):
 @pytest.mark.parametrize(("kind", "limit"), [("float32", 0.99), ("dynamic", 0.99), ("int8", 0.97)])
 def test_the_limits(digits_run, kind, limit):
     path = Run(digits_run).tflite(kind)
-    entry = {"n": 100, "top1": 0.9, "keras_top1": 0.9, "operators": ["CONV_2D"]}
+    entry = {"n": 100, "top1": 0.9, "keras_top1": 0.9, "operators": ["CONV_2D"], **inspect.ends(path)}
     for agreement, wrong in ((limit, 0), (limit - 0.001, 1), (1.0, 0), (float("nan"), 1)):
         found = export._problems(
             path, kind, {**entry, "top1_agreement": agreement, "min_agreement": limit}
@@ -150,6 +151,7 @@ def mobilenet(randomise):
     return assemble(network, "tf")
 
 
+@pytest.mark.slow
 def test_mobilenet_v2_converts_to_builtin_operators(mobilenet, tmp_path):
     """With weights that carry the signal, float32 equals Keras and int8 is 8-bit throughout."""
     pictures = np.random.default_rng(0).integers(0, 256, (16, 64, 64, 3), np.uint8)

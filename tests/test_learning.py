@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 import cnn_keras
 from cnn_keras.preprocessing import assemble
 from training.engine.optimizers import make_optimizer
+from training.engine.schedules import Schedule
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 WEIGHTS = SHARED / "weights" / "mobilenet_v2_0.35_224_no_top.weights.h5"
@@ -34,7 +35,7 @@ def test_sixteen_pictures_are_learnt_by_heart(name, size, channels, knobs):
     model = assemble(cnn_keras.build(name, (size, size, channels), 10, **knobs), variant.preprocessing)
     steps = 120
     model.compile(
-        make_optimizer("adamw", 4e-3, 0.0, steps=steps, warmup_steps=10),
+        make_optimizer("adamw", Schedule("cosine", 4e-3, steps, 10), 0.0),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
