@@ -49,7 +49,8 @@ def test_a_network_without_counterpart_and_a_switch_without_one_are_named(train_
 
 
 def test_the_command_prints_a_row_with_the_width():
-    words = [sys.executable, SCRIPT, "mobilenet_v2:32:2:alpha=0.35", "--seconds", "0.1"]
+    words = [sys.executable, "-m", "benchmarks.train_step", "mobilenet_v2:32:2:alpha=0.35"]
+    words += ["--seconds", "0.1"]
     process = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, timeout=200)
     assert process.returncode == 0, process.stderr
     row = process.stdout.splitlines()[-1]
