@@ -44,6 +44,16 @@ def test_best_weights_prefer_accuracy_then_loss(tmp_path):
     assert kept == [1, 2, 3, 3, 5, 5, 7]
 
 
+def test_from_scratch_the_latest_of_near_equals_is_kept(tmp_path):
+    """Of 180 pictures: all right is no better than one wrong, but better than three wrong."""
+    best = BestWeights(cnn_keras.build("lenet5", num_classes=2), Run(tmp_path), 180, latest=True)
+    kept = []
+    for epoch, (wrong, loss) in enumerate([(9, 0.5), (0, 0.01), (1, 0.03), (3, 0.001)], 1):
+        best.offer(1 - wrong / 180, loss, epoch)
+        kept.append(best.best_epoch)
+    assert kept == [1, 2, 3, 3]
+
+
 def test_best_weights_are_those_on_disk(tmp_path):
     network = cnn_keras.build("lenet5", num_classes=2)
     best = BestWeights(network, Run(tmp_path), pictures=100)

@@ -9,7 +9,7 @@ from cnn_keras import analysis
 from cnn_keras.tables import as_text
 from training.data import augment
 from training.data.prepare import Data
-from training.engine.callbacks import RULE
+from training.engine.callbacks import RULES
 from training.engine.plan import Choices
 from training.runs.command import log
 from training.runs.files import printable, write_table
@@ -63,7 +63,7 @@ def announce(
 
 
 def conclude(
-    folder: Path, judged: dict[str, tuple[dict, np.ndarray]], best_epoch: int | None, epochs: int = 0
+    folder: Path, judged: dict[str, tuple[dict, np.ndarray]], best_epoch: int | None, choices=None
 ) -> None:
     """Print the table of metrics and where everything is.
 
@@ -71,7 +71,7 @@ def conclude(
         folder: Has the report, and perhaps exports.
         judged: What `training.report.evaluation.judge` returned.
         best_epoch: Epoch of the weights; 0 for those that fine-tuning started from.
-        epochs: Epochs of the fit.
+        choices: Those of the fit.
     """
     words = {"test": "test", "val": "validation"}
     shares = {"top1": "top-1", "top5": "top-5", "macro_f1": "macro F1"}
@@ -83,8 +83,8 @@ def conclude(
         table.append((words[part], f"{numbers['n']:,}", *cells, f"{numbers['loss']:.4f}"))
     log.info("\n%s\n", as_text(table))
     if best_epoch:
-        log.info("weights of epoch %d: %s", best_epoch, RULE)
-    elif epochs:
+        log.info("weights of epoch %d: %s", best_epoch, RULES[not choices.fine_tune])
+    elif choices and choices.epochs:
         log.info("weights: as given, with the new head; no epoch of fine-tuning was better")
     places = {"run": folder, "report": folder / "report.html", "exports": folder / "export"}
     for name, path in places.items():

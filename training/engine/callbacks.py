@@ -12,7 +12,10 @@ from training.runs.command import log
 from training.runs.files import check_space, replaced, write_text
 from training.runs.folder import Run
 
-RULE = "the lowest validation loss of those within one standard error of the highest accuracy"
+RULES = {  # by whether the latest is taken
+    True: "the latest of those within one standard error of the highest validation accuracy",
+    False: "the lowest validation loss of those within one standard error of the highest accuracy",
+}
 HDF5_BYTES = 4096  # what a variable takes in a file beside its values
 
 
@@ -81,20 +84,24 @@ class Progress(keras.callbacks.Callback):
 
 
 class BestWeights(keras.callbacks.Callback):
-    """Keep the weights with the highest validation accuracy; of near equals, the lowest loss.
+    """Keep the weights with the highest validation accuracy; of near equals, the latest or lowest loss.
 
     Accuracies within one standard error of the highest count as equal (the rule of Breiman et al. 1984
-    for trees): of 180 pictures, one more that happens to be right says less than the loss of all.
+    for trees): of 180 pictures, one that happens to be right says little. The highest is estimated by
+    Laplace's rule of succession, because all of 180 being right does not mean that none will be wrong.
+    From scratch the latest of them is taken: at small rates what comes later generalises better than
+    what was lucky before. In fine-tuning, where later may be worse, it is the lowest loss.
 
     Args:
         network: The network whose weights are kept.
         run: Where they go, each time that they are better.
         pictures: Number of validation pictures.
+        latest: Whether the latest of near equals is kept.
     """
 
-    def __init__(self, network: keras.Model, run: Run, pictures: int):
+    def __init__(self, network: keras.Model, run: Run, pictures: int, *, latest: bool = False):
         super().__init__()
-        self._network, self._run, self._pictures = network, run, pictures
+        self._network, self._run, self._pictures, self._latest = network, run, pictures, latest
         self._highest = 0.0
         self.best: tuple[float, float] | None = None  # accuracy, loss
         self.best_epoch = 0
@@ -102,11 +109,12 @@ class BestWeights(keras.callbacks.Callback):
     def offer(self, accuracy: float, loss: float, epoch: int) -> None:
         """Write the network's present weights if they are better than the best so far."""
         self._highest = max(self._highest, accuracy)
-        error = math.sqrt(self._highest * (1 - self._highest) / self._pictures)
-        enough = self._highest - error
+        n = self._pictures + 2
+        estimate = (self._highest * self._pictures + 1) / n
+        enough = estimate - math.sqrt(estimate * (1 - estimate) / n)
         if accuracy < enough or math.isnan(loss):
             return
-        if self.best is None or self.best[0] < enough or loss < self.best[1]:
+        if self._latest or self.best is None or self.best[0] < enough or loss < self.best[1]:
             self.best, self.best_epoch = (accuracy, loss), epoch
             size = sum(4 * math.prod(v.shape) + HDF5_BYTES for v in self._network.variables)
             check_space(self._run.path, size)

@@ -61,7 +61,7 @@ def train(settings: Fit, source: Source, on_device: str) -> int:
         return folder.write_card(run, **plan.card_entries(settings, choices, data), **entries)
 
     # --- fit --------------------------------------------------------------------------------------
-    best = BestWeights(network, run, len(data.splits["val"]))
+    best = BestWeights(network, run, len(data.splits["val"]), latest=not choices.fine_tune)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # both end the fit in good order
     try:
         if choices.train_head:
@@ -102,7 +102,7 @@ def train(settings: Fit, source: Source, on_device: str) -> int:
         failed = export_run(run, written, model, data, tflite=tflite)
         log.info("\n%s", as_text(summarise(run.export)))
         write_report(run.path, run.path.name, written, data, judged, run.history)  # now with the exports
-    conclude(run.path, judged, best.best_epoch, choices.epochs)
+    conclude(run.path, judged, best.best_epoch, choices)
     if failed:
         for text in failed:
             print(f"error: {text}", file=sys.stderr)
