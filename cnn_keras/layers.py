@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import keras
 
+from cnn_keras.convolution import Conv2D
 from cnn_keras.normalization import (
     BatchNormalization,
     LocalResponseNormalization,  # noqa: F401  networks find it here beside the others
@@ -20,11 +21,10 @@ def to_stock(model: keras.Model) -> keras.Model:
 
     What it saves as `.keras` opens in Keras without this package.
     """
+    stock = {BatchNormalization: keras.layers.BatchNormalization, Conv2D: keras.layers.Conv2D}
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
-        cls = type(layer)
-        if cls is BatchNormalization:
-            cls = keras.layers.BatchNormalization
+        cls = stock.get(type(layer), type(layer))
         return cls.from_config(layer.get_config())
 
     copy = keras.models.clone_model(model, clone_function=clone)
@@ -80,9 +80,7 @@ class Style:
         options = {"use_bias": self.use_bias, "kernel_initializer": self.initializer} | options
         if self.torchvision and padding == "same" and stride > 1:
             x, padding = pad(x, kernel // 2, f"{name}_pad"), "valid"
-        return keras.layers.Conv2D(
-            filters, kernel, strides=stride, padding=padding, name=name, **options
-        )(x)
+        return Conv2D(filters, kernel, strides=stride, padding=padding, name=name, **options)(x)
 
     def depthwise(
         self,
