@@ -29,7 +29,7 @@ def pool(x, kind, size, stride=1, padding="same", *, instead, style, name):
     return layers.pool(x, kind, size, stride, padding=padding, name=f"{name}_pool")
 
 
-def branch(x, steps, *, style, name, pooling=None):
+def branch(x, steps, *, style, name, pooling=None, forks=None):
     """Apply `steps` to `x`, one behind the other.
 
     Args:
@@ -38,6 +38,7 @@ def branch(x, steps, *, style, name, pooling=None):
         style: A `layers.Style`.
         name: Prefix of the names: step 2 of "mixed5_1" makes "mixed5_1_2_conv", "mixed5_1_2_bn" etc.
         pooling: "max" or "average" replaces the kind of pooling of stride 1; None keeps the table's.
+        forks: Other names for the concatenations within the branch, by the name that they would have.
 
     Returns:
         A Keras tensor.
@@ -45,7 +46,7 @@ def branch(x, steps, *, style, name, pooling=None):
     for i, step in enumerate(steps, 1):
         label = f"{name}_{i}"
         if isinstance(step[0], tuple):
-            x = module(x, step, style=style, name=label, pooling=pooling)
+            x = module(x, step, style=style, name=label, pooling=pooling, forks=forks)
         elif isinstance(step[0], str):
             x = pool(x, *step, instead=pooling, style=style, name=label)
         else:
@@ -53,13 +54,13 @@ def branch(x, steps, *, style, name, pooling=None):
     return x
 
 
-def module(x, branches, *, style, name, pooling=None):
+def module(x, branches, *, style, name, pooling=None, forks=None):
     """Apply `branches` to `x` side by side and concatenate their channels; see `branch`."""
     outputs = [
-        branch(x, steps, style=style, name=f"{name}_{i}", pooling=pooling)
+        branch(x, steps, style=style, name=f"{name}_{i}", pooling=pooling, forks=forks)
         for i, steps in enumerate(branches, 1)
     ]
-    return keras.layers.Concatenate(name=name)(outputs)
+    return keras.layers.Concatenate(name=(forks or {}).get(name, name))(outputs)
 
 
 def units(name, branches):

@@ -76,6 +76,8 @@ MODULES = (
     ("mixed9", _FIGURE7),  # 8 x 8 x 2048
     ("mixed10", _FIGURE7),  # 8 x 8 x 2048
 )
+# keras.applications gives the first of the two forks of either figure 7 a name.
+FORKS = {"mixed9_2_2": "mixed9_0", "mixed10_2_2": "mixed9_1"}
 HEAD = "mixed7"  # the auxiliary classifier's place: the last map of 17 x 17
 
 # Names of the convolutional units in the order in which keras.applications creates its own.
@@ -138,7 +140,7 @@ def inception_v3(
     x = inception.branch(image, STEM, style=style, name="stem_1")
     heads = {}
     for label, branches in MODULES:
-        x = inception.module(x, branches, style=style, name=label, pooling=pooling)
+        x = inception.module(x, branches, style=style, name=label, pooling=pooling, forks=FORKS)
         if aux and label == HEAD:
             heads["aux1"] = inception.auxiliary(x, num_classes, style=style, name="aux1")
     return inception.finish(image, x, num_classes, dropout=dropout, style=style, heads=heads, name=name)

@@ -1,5 +1,7 @@
 """Inception v3 and keras.applications: outputs and weights."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -29,6 +31,32 @@ def test_inception_v3_equals_keras_applications(size, randomise, relative_differ
     expected = theirs(pictures(theirs))
     assert np.abs(expected).max() > 0.1, "the comparison would be vacuous"
     assert relative_difference(ours(pictures(theirs)), expected) < 1e-5
+
+
+def test_layers_that_keras_applications_names(randomise, relative_difference):
+    """It numbers most layers (conv2d_17); those that it names hold the same values here."""
+    theirs = keras_inception_v3(75)
+    randomise(theirs)
+    ours = cnn_keras.build("inception_v3", (75, 75, 3))
+    ours.set_weights(theirs.get_weights())
+    kinds = (
+        "input_layer|conv2d|batch_normalization|activation|max_pooling2d|average_pooling2d|concatenate"
+    )
+    named = [x.name for x in theirs.layers if not re.fullmatch(rf"({kinds})(_\d+)?", x.name)]
+    assert named == [
+        *(f"mixed{i}" for i in range(9)),
+        "mixed9_0",
+        "mixed9",
+        "mixed9_1",
+        "mixed10",
+        *named[-2:],
+    ]
+    images = pictures(theirs)
+    values = [
+        keras.Model(m.inputs[0], [m.get_layer(n).output for n in named])(images) for m in (ours, theirs)
+    ]
+    for mine, expected in zip(*values, strict=True):
+        assert relative_difference(mine, expected) < 1e-5
 
 
 @pytest.mark.parametrize(
