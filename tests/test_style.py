@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 import pytest
+from small_networks import DEEP, SMALL
 
 import cnn_keras
 from cnn_keras.layers import Style
@@ -100,49 +101,16 @@ def test_the_factor_starts_at_zero_where_asked(kind):
     assert np.abs(style.norm(x, "one")).max() > 0
 
 
-# as small as the switches allow; with every kind of layer that the family has
-FAMILIES = [
-    ("linear", 16, {}),
-    ("mlp", 16, {}),
-    ("lenet5", 32, {"sparse_c3": True}),
-    ("lenet", 32, {}),
-    ("tdnn", 16, {}),
-    ("ar", 16, {}),
-    ("narx", 16, {}),
-    ("rnn", 16, {}),
-    ("lstm", 16, {"bidirectional": True}),
-    ("alexnet", 67, {}),
-    ("alexnet_owt", 63, {}),
-    ("vgg11", 32, {"hidden": (8, 8)}),
-    ("vgg11", 32, {"hidden": (8, 8), "fully_convolutional": True, "window": 1}),
-    ("resnet18", 32, {"depths": (1, 1, 1, 1), "shortcut": "C"}),
-    ("resnet50", 32, {"depths": (1, 1, 1, 1)}),
-    ("resnet50_v2", 32, {"depths": (1, 1, 1, 1)}),
-    ("resnet20", 32, {"depth": 8, "shortcut": "B"}),
-    ("densenet121", 32, {"depths": (1, 1, 1, 1)}),
-    ("densenet100_bc_k12", 8, {"depth": 10}),
-    ("mobilenet_v1", 32, {"alpha": 0.25, "shallow": True}),
-    ("mobilenet_v2", 32, {"alpha": 0.35}),
-    ("googlenet", 64, {"aux": True}),
-    ("inception_v2", 64, {}),
-    ("inception_v3", 107, {"aux": True}),
-    pytest.param("inception_v4", 75, {}, marks=pytest.mark.slow),
-]
-
-
-def test_every_family_is_there():
-    names = [getattr(row, "values", row)[0] for row in FAMILIES]
-    families = {cnn_keras.get(name).family for name in names}
-    assert families == {cnn_keras.get(name).family for name in cnn_keras.names()}
-
-
-@pytest.mark.parametrize(("name", "size", "knobs"), FAMILIES)
+@pytest.mark.parametrize(
+    ("name", "size", "knobs"),
+    [*SMALL, *DEEP[:-1], pytest.param(*DEEP[-1], marks=pytest.mark.slow)],
+)
 def test_switches_reach_every_layer(name, size, knobs):
     variant = cnn_keras.get(name)
     chosen = {"initializer": "zeros", "activation": "elu", "normalization": "group"}
     style = {knob: value for knob, value in chosen.items() if knob in variant.available_knobs}
     assert "initializer" in style
-    model = cnn_keras.build(name, (size, size, variant.channels), 7, **knobs, **style)
+    model = cnn_keras.build(name, (size, size, variant.channels), 7, **knobs | style)
     layers = [layer for layer in model._flatten_layers(include_self=False) if not list(layer._layers)]
     kernels = {w.path: w for layer in layers for w in layer.weights if w.name.endswith("kernel")}
     assert len(kernels) > (name not in ("linear", "ar"))
