@@ -64,7 +64,7 @@ class Crossval(
 
     def fit(self, out: Path, name: str | None, seed: int) -> settings.Fit:
         """Return the settings of one fold's fit."""
-        values = {f.name: getattr(self, f.name) for f in fields(settings.Fit)}
+        values = {f.name: getattr(self, f.name) for f in fields(settings.Fit) if hasattr(self, f.name)}
         return settings.Fit(**values | {"out": out, "name": name, "seed": seed})
 
 
