@@ -62,10 +62,10 @@ def finish(*words, code=None):
 
 
 def assert_same(run, expected):
-    """Assert that two runs ended with the same bytes: weights, history, metrics, and the last checkpoint.
+    """Assert that two runs ended with the same bytes: best weights, history, metrics, last checkpoint.
 
-    That holds weights, statistics, dropout's state, optimizer, averages, metrics, and what the callbacks
-    know.
+    The checkpoint holds weights, statistics, dropout's state, optimizer, averages, metrics, and what the
+    callbacks know.
     """
     for name in SAME:
         assert (run / name).read_bytes() == (expected / name).read_bytes(), name

@@ -12,6 +12,7 @@ from training.runs.files import write_json
 from training.runs.folder import Run, versions
 from training.runs.settings import Fit, as_json
 
+NEEDED = {"resolved": dict, "pictures": dict, "versions": dict, "command": str}
 HARMLESS = ("--resume", "--debug")
 ELSE = "Begin anew: the same command as then, with another --name."
 
@@ -122,7 +123,9 @@ def read(run: Run) -> dict[str, Any]:
         raise InputError(f"{flag}: {run.settings} is missing. Expected the folder of a run.") from None
     except ValueError as error:
         raise InputError(f"{run.settings} is damaged: {error}") from None
-    needed = ("resolved", "pictures", "versions", "command")
-    if not isinstance(found, dict) or not all(k in found for k in needed):
+    if not isinstance(found, dict) or not all(key in found for key in NEEDED):
         raise InputError(f"{flag}: this run was made by a version that could not resume. {ELSE}")
+    for key, kind in NEEDED.items():
+        if not isinstance(found[key], kind):
+            raise InputError(f"{run.settings} is damaged: '{key}' must be a {kind.__name__}.")
     return found
