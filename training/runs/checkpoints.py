@@ -117,6 +117,11 @@ def write(
         )
 
 
+def exist(run: Run) -> bool:
+    """Tell whether a run has checkpoints."""
+    return bool(_all(run))
+
+
 def newest(run: Run) -> Saved | None:
     """Return the newest checkpoint that is whole; damaged ones are told and get another name."""
     for path in reversed(_all(run)):

@@ -48,6 +48,7 @@ def begun(path: Path) -> Fit:
         raise InputError(
             f"--resume takes everything from the run's settings.json: leave {', '.join(others)} out."
         )
+    path = path if path.name not in ("", "..") else path.resolve()  # `--resume .`
     run = Run(path)
     found = read(run)
     if found.get("fold"):
