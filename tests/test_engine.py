@@ -221,7 +221,8 @@ def test_weights_of_another_network_are_refused_with_both_sides(cli, digits_run,
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("which", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_fit_leaves_a_usable_run(cli, tmp_path, which):
     words = ("--arch", "lenet5", "--epochs", "1000", "--out", str(tmp_path), "--name", "run")
     process = subprocess.Popen(

@@ -254,7 +254,8 @@ def test_what_is_finished_is_kept_and_the_rest_trained_alike(study, tmp_path, ca
 
     half = tmp_path / "s"
     shutil.copytree(study, half)
-    (half / "fold-2" / "report.html").unlink()  # as if broken off
+    shutil.rmtree(half / "fold-2" / "checkpoint")  # as if broken off before there was one
+    (half / "fold-2" / "report.html").unlink()
     (half / "fold-2" / "mine.txt").write_text("kept")
     stamp = (half / "fold-1" / "card.json").stat().st_mtime_ns
     words = [*WORDS, "--folds", "3", "--out", str(tmp_path), "--name", "s"]

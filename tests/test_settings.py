@@ -64,6 +64,7 @@ def fit_status(*words):
         (["--knob", "alpha"], "NAME=VALUE"),
         (["--alpha", "0.5", "--knob", "alpha=0.75"], "disagree"),
         (["--dropout", "1"], "below 1"),
+        (["--checkpoint-every", "0"], "--checkpoint-every must be positive"),
         (["--ema", "1"], "--ema must be between 0 and 1"),
         (["--label-smoothing", "1"], "--label-smoothing must be at least 0 and below 1"),
         (["--loss", "class-balanced", "--class-weight", "balanced"], "leave --class-weight out"),
@@ -169,6 +170,7 @@ def test_settings_survive_the_way_through_json(tmp_path):
         early_stop=3,
         seed=7,
         precision="float32",
+        checkpoint_every=5.0,
         export="all",
     )
     default = settings.Fit()

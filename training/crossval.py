@@ -62,10 +62,10 @@ class Crossval(
         check_name(self.name)
         self.fit(self.out, None, self.seed)  # checks the rest
 
-    def fit(self, out: Path, name: str | None, seed: int) -> settings.Fit:
+    def fit(self, out: Path, name: str | None, seed: int, resume: Path | None = None) -> settings.Fit:
         """Return the settings of one fold's fit."""
-        values = {f.name: getattr(self, f.name) for f in fields(settings.Fit)}
-        return settings.Fit(**values | {"out": out, "name": name, "seed": seed})
+        values = {f.name: getattr(self, f.name) for f in fields(settings.Fit) if hasattr(self, f.name)}
+        return settings.Fit(**values | {"out": out, "name": name, "seed": seed, "resume": resume})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,12 +99,14 @@ def crossval(settings: Crossval) -> int:
         if study.finished(root / name, fold, settings.export):
             log.info("%s is finished already", root / name)
             continue
-        study.set_aside(root / name)
+        resume = study.begun(root / name, fold)
+        if resume is None:
+            study.set_aside(root / name)
         log.info("\n%s, %d of %d", name, n, len(plan))
         keras.backend.clear_session()
         on_device = device.start(fold.seed, settings.precision)
         try:
-            status = train(settings.fit(root, name, fold.seed), in_fold(source, fold), on_device)
+            status = train(settings.fit(root, name, fold.seed, resume), in_fold(source, fold), on_device)
         except KeyboardInterrupt:
             status = INTERRUPTED
         if status == INTERRUPTED:

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Sequence
 
 from training.runs import command
+from training.runs.command import log
+from training.runs.folder import Run
 from training.runs.settings import Fit
 
 
@@ -14,6 +16,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def fit(settings: Fit) -> int:
     """Train, report, export: the whole way from pictures to files for servers and phones."""
+    if settings.resume:
+        from training.runs import checkpoints, resume
+
+        settings = resume.begun(settings.resume)
+        run = Run(settings.resume)
+        status = checkpoints.finished(run)
+        if status is not None:
+            log.info("%s is finished already: there is nothing to resume", run.path)
+            return status
+
     from training.data.sources import open_source
 
     source = open_source(settings.data, settings.data_dir, settings.seed)  # what is wrong shows at once

@@ -21,6 +21,7 @@ def training_batches(
     policy: str,
     seed: int,
     first_epoch: int = 0,
+    first_step: int = 0,
     image_size: int | None = None,
     mixing: Mixing | None = None,
     targets: Targets | None = None,
@@ -35,6 +36,8 @@ def training_batches(
         policy: A policy of `training.data.augment`.
         seed: Decides order, augmentation and mixing.
         first_epoch: Number of the first of these epochs; the others go on from there.
+        first_step: Batches that are left out at the beginning, because they were trained on already; the
+            others are as they would have been.
         image_size: Side of the network's pictures, pixels; by default that of the split's.
         mixing: Mixes pictures and labels of each batch.
         targets: Makes targets and weights of the labels.
@@ -60,11 +63,11 @@ def training_batches(
         own = tf.random.fold_in(tf.constant([seed, 1]), first_epoch * steps + n)
         return mixing(*batch, own)
 
-    dataset = tf.data.Dataset.range(epochs * steps * batch_size)
+    dataset = tf.data.Dataset.range(first_step * batch_size, epochs * steps * batch_size)
     dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE)
     dataset = dataset.batch(batch_size, drop_remainder=True)
     if mixing:
-        dataset = dataset.enumerate().map(mixed, num_parallel_calls=tf.data.AUTOTUNE)
+        dataset = dataset.enumerate(first_step).map(mixed, num_parallel_calls=tf.data.AUTOTUNE)
     if targets and not targets.plain:
         dataset = dataset.map(targets, num_parallel_calls=tf.data.AUTOTUNE)
     return dataset.prefetch(tf.data.AUTOTUNE), steps

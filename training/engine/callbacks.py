@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import time
+from typing import Any
 
 import keras
 from tqdm import tqdm
@@ -31,7 +32,8 @@ class Progress(keras.callbacks.Callback):
 
     def __init__(self, run: Run, steps: int, epochs: int, batch_size: int):
         super().__init__()
-        self._run, self._steps, self._epochs, self._batch_size = run, steps, epochs, batch_size
+        self._run, self._epochs, self._batch_size = run, epochs, batch_size
+        self.steps = steps  # an epoch
         self._rows: list[dict[str, float]] = []
         self.stage = ""  # what is being trained, where that changes
 
@@ -40,9 +42,19 @@ class Progress(keras.callbacks.Callback):
         """The training loss of the last epoch; NaN before the first has ended."""
         return self._rows[-1]["loss"] if self._rows else math.nan
 
+    def state(self) -> dict[str, Any]:
+        """Return the rows so far."""
+        return {"rows": self._rows}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take them back; what history.csv has of later epochs goes."""
+        self._rows = state["rows"]
+        if self._rows:
+            write_text(self._run.history, as_csv(self._rows))
+
     def on_train_begin(self, logs=None):
         """Open the bar: it counts pictures of all epochs, so that its time left is that of the fit."""
-        pictures = self._steps * self._batch_size
+        pictures = self.steps * self._batch_size
         self._bar = tqdm(
             total=pictures * self._epochs,
             initial=pictures * len(self._rows),
@@ -67,8 +79,7 @@ class Progress(keras.callbacks.Callback):
         seconds = time.perf_counter() - self._epoch_start
         rate = float(self.model.optimizer.learning_rate)
         row = {"epoch": epoch + 1, **{k: float(v) for k, v in (logs or {}).items()}}
-        row |= {"learning_rate": rate, "seconds": round(seconds, 3)}
-        self._rows.append(row)
+        self._rows.append(row | {"learning_rate": rate})  # and no times: the same seed, the same bytes
         write_text(self._run.history, as_csv(self._rows))
         with tqdm.external_write_mode():
             log.info(
@@ -120,6 +131,15 @@ class BestWeights(keras.callbacks.Callback):
             check_space(self._run.path, size)
             with replaced(self._run.weights) as path:
                 self._network.save_weights(path)
+
+    def state(self) -> dict[str, Any]:
+        """Return what is known of the best epoch."""
+        return {"highest": self._highest, "best": self.best, "epoch": self.best_epoch}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take it back."""
+        self._highest, self.best_epoch = state["highest"], state["epoch"]
+        self.best = state["best"] and tuple(state["best"])
 
     def on_epoch_end(self, epoch, logs=None):
         """Offer the weights of the epoch."""

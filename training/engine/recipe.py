@@ -12,12 +12,13 @@ from training.data.sources import Source
 from training.engine import plan, regime, transfer
 from training.engine.announce import announce, conclude
 from training.engine.callbacks import BestWeights, as_csv
+from training.engine.checkpoint import Checkpoint
 from training.report.evaluation import judge, write_report
-from training.runs import folder
+from training.runs import checkpoints, folder, resume
 from training.runs.command import DONE, GATE_NOT_MET, INTERRUPTED, log
-from training.runs.files import write_json, write_text
+from training.runs.files import write_text
 from training.runs.model import in_float32
-from training.runs.settings import Fit, as_json
+from training.runs.settings import Fit
 
 
 def train(settings: Fit, source: Source, on_device: str) -> int:
@@ -35,6 +36,12 @@ def train(settings: Fit, source: Source, on_device: str) -> int:
         InputError: If settings and pictures do not go together.
         RuntimeError: If the loss is not finite from the start.
     """
+    if settings.resume:
+        run = folder.Run(settings.resume)
+        lock = checkpoints.lock(run)  # until this function returns
+        folder.keep_log(run.path)
+        checkpoints.sweep(run)
+        saved = checkpoints.newest(run)
     choices = plan.choose(settings, source)
 
     # --- network: first, because what is wrong with it shows at once ------------------------------
@@ -53,8 +60,16 @@ def train(settings: Fit, source: Source, on_device: str) -> int:
     )
     choices = plan.measure(choices, data)
     model = assemble(network, choices.scaling)
-    run = folder.create(settings.out, settings.name, settings.arch, source.name)
-    write_json(run.settings, as_json(settings) | {"resolved": choices.as_json()})
+    found = {
+        "resolved": choices.as_json(),
+        "pictures": {name: split.fingerprint for name, split in data.splits.items()},
+    }
+    if settings.resume:
+        resume.check_unchanged(run, **found)
+    else:
+        run, saved = folder.create(settings.out, settings.name, settings.arch, source.name), None
+        lock = checkpoints.lock(run)
+        resume.write_settings(run, settings, **found, fold=source.fold)
     announce(settings, choices, data, network, on_device, run)
 
     def card(**entries):
@@ -62,27 +77,52 @@ def train(settings: Fit, source: Source, on_device: str) -> int:
 
     # --- fit --------------------------------------------------------------------------------------
     best = BestWeights(network, run, len(data.splits["val"]), latest=not choices.fine_tune)
+    checkpoint = Checkpoint(run, settings.checkpoint_every, saved, best)
+    if saved:
+        log.info("goes on %s", saved.place.in_words())
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # both end the fit in good order
     try:
-        if choices.train_head:
-            log.info("training the head on frozen features")
-            splits = data.splits["train"], data.splits["val"]
-            rows = transfer.train_head(network, choices.scaling, *splits, settings.batch_size)
-            if not choices.epochs:
-                write_text(run.history, as_csv(rows))
-        if choices.epochs:
-            both = assemble(trained, choices.scaling)
-            regime.train(both, network, data, settings, choices, run, best)
-        else:
-            accuracy_loss = regime.validate(network, choices.scaling, data, settings)
-            best.offer(*accuracy_loss, epoch=0)
+        _fit(settings, choices, data, trained, network, run, best, checkpoint)
+        status = _report_and_export(run, settings, choices, data, network, model, best, card)
     except KeyboardInterrupt:
-        return _interrupted(run, best, card)
+        if not checkpoint.any and not settings.resume:
+            log.info("interrupted before the first step: nothing is kept")
+            shutil.rmtree(run.path)
+            return INTERRUPTED
+        _interrupted(run, best, checkpoint, card)
+        _say_how(run, source)
+        return INTERRUPTED
+    except OSError:
+        _say_how(run, source)
+        raise
+    checkpoints.finish(run, status)
+    lock.close()
+    return status
 
+
+def _fit(settings, choices, data, trained, network, run, best, checkpoint) -> None:
+    """Train, from the beginning or from where the checkpoint was written."""
+    if checkpoint.done:
+        return
+    if choices.train_head and not checkpoint.saved:
+        log.info("training the head on frozen features")
+        splits = data.splits["train"], data.splits["val"]
+        rows = transfer.train_head(network, choices.scaling, *splits, settings.batch_size)
+        if not choices.epochs:
+            write_text(run.history, as_csv(rows))
+    if choices.epochs:
+        both = assemble(trained, choices.scaling)
+        regime.train(both, network, data, settings, choices, run, best, checkpoint)
+    else:
+        accuracy_loss = regime.validate(network, choices.scaling, data, settings)
+        best.offer(*accuracy_loss, epoch=0)
+    checkpoint.finish()
+
+
+def _report_and_export(run, settings, choices, data, network, model, best, card) -> int:
+    """Judge the best weights, write the report and the exports; return the exit status."""
     if best.best is None:
         raise RuntimeError("the loss became infinite or NaN in the first epoch; try a lower --lr")
-
-    # --- report -----------------------------------------------------------------------------------
     network.load_weights(run.weights)
     regime.save_keras(run, network, choices.scaling)
     card(metrics={}, best_epoch=best.best_epoch)  # from here on the run is of use, come what may
@@ -110,16 +150,21 @@ def train(settings: Fit, source: Source, on_device: str) -> int:
     return DONE
 
 
-def _interrupted(run, best, card) -> int:
+def _interrupted(run, best, checkpoint, card) -> None:
     """Leave a run that later commands can use, if there are weights already."""
-    if best.best is None:
-        log.info("interrupted before the first epoch ended: nothing is kept")
-        shutil.rmtree(run.path)
-        return INTERRUPTED
-    card(metrics={}, best_epoch=best.best_epoch)
-    log.info(
-        "interrupted; the weights of epoch %d are in %s and can be evaluated, exported and used",
-        best.best_epoch,
-        run.path,
-    )
-    return INTERRUPTED
+    if checkpoint.done:
+        log.info("interrupted when all was trained; report and exports are not complete")
+    elif best.best is None:
+        log.info("interrupted before the first epoch ended")
+    else:
+        log.info(
+            "interrupted; the weights of epoch %d are in %s and can be evaluated, exported and used",
+            *(best.best_epoch, run.path),
+        )
+    if best.best is not None and not folder.is_described(run):
+        card(metrics={}, best_epoch=best.best_epoch)
+
+
+def _say_how(run, source) -> None:
+    if not source.fold:  # crossval says it itself
+        log.info("%s", resume.how(run))

@@ -15,10 +15,12 @@ from training.data.targets import Targets, class_weights
 from training.engine import transfer
 from training.engine.auxiliary import stages
 from training.engine.callbacks import BestWeights, EarlyStop, Progress
+from training.engine.checkpoint import Checkpoint
 from training.engine.losses import Loss, accuracy
 from training.engine.optimizers import make_optimizer
 from training.engine.plan import Choices
 from training.engine.schedules import Plateau, Schedule
+from training.runs.checkpoints import Place
 from training.runs.command import log
 from training.runs.files import replaced
 from training.runs.folder import Run
@@ -35,6 +37,7 @@ def train(
     choices: Choices,
     run: Run,
     best: BestWeights,
+    checkpoint: Checkpoint,
 ) -> None:
     """Fit `model`, and leave the best weights in the run folder.
 
@@ -46,6 +49,7 @@ def train(
         choices: The settings that were left open.
         run: The run folder.
         best: Keeps the best weights.
+        checkpoint: Keeps all that a resume needs, and says where the fit goes on.
     """
     train_split, validation = (
         data.to_augment,
@@ -53,7 +57,8 @@ def train(
     )
     if choices.fine_tune:
         transfer.freeze_normalization(model)
-    if choices.train_head:  # fine-tuning must not end below what the head alone reaches
+    if choices.train_head and not checkpoint.saved:
+        # fine-tuning must not end below what the head alone reaches
         accuracy, loss = validate(network, choices.scaling, data, settings)
         log.info("head trained: val_loss %.4f  val_accuracy %.4f", loss, accuracy)
         best.offer(accuracy, loss, epoch=0)
@@ -69,7 +74,12 @@ def train(
     keepers = [best]
     if settings.early_stop:
         keepers.append(EarlyStop(best, settings.early_stop))
-    for (name, part), first, end in zip(parts, ends[:-1].tolist(), ends[1:].tolist(), strict=True):
+    phases = zip(parts, ends[:-1].tolist(), ends[1:].tolist(), strict=True)
+    for phase, ((name, part), first, end) in enumerate(phases):
+        start = checkpoint.saved or Place(phase, first, 0)
+        if start.phase > phase:
+            continue
+        done = (start.epoch - first) * progress.steps + start.step
         batches, steps = training_batches(
             train_split,
             batch_size,
@@ -77,30 +87,35 @@ def train(
             policy=choices.policy,
             seed=settings.seed,
             first_epoch=first,
+            first_step=done,
             image_size=choices.image_size,
             mixing=mixing,
             targets=targets(settings, data),
         )
         schedule = compile_model(part, settings, choices, steps * (end - first), steps)
         progress.stage = name
-        part.fit(
-            batches,
-            initial_epoch=first,
-            epochs=end,
-            steps_per_epoch=steps,
-            validation_data=validation,
-            shuffle=False,  # the pipeline shuffles
-            verbose=0,
-            callbacks=[
-                # swaps the averaged weights in for the validation and what looks at its end
-                *([keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if settings.ema else []),
-                progress,
-                *(keepers if end == choices.epochs else []),
-                *([Plateau(schedule)] if choices.schedule == "plateau" else []),
-                keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
-                keras.callbacks.TerminateOnNaN(),
-            ],
-        )
+        callbacks = [
+            # swaps the averaged weights in for the validation and what looks at its end
+            *([keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if settings.ema else []),
+            progress,
+            *(keepers if end == choices.epochs else []),
+            *([Plateau(schedule)] if choices.schedule == "plateau" else []),
+            keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
+            keras.callbacks.TerminateOnNaN(),
+            checkpoint,
+        ]
+        checkpoint.begin(phase, part, model, callbacks, [schedule.scale])
+        with checkpoint.on_signals():
+            part.fit(
+                batches.repeat() if done else batches,  # Keras counts the steps that are done too
+                initial_epoch=start.epoch,
+                epochs=end,
+                steps_per_epoch=steps,
+                validation_data=validation,
+                shuffle=False,  # the pipeline shuffles
+                verbose=0,
+                callbacks=callbacks,
+            )
         if not math.isfinite(progress.last_loss):
             log.warning("note: the loss became infinite or NaN; training ended early. Try a lower --lr.")
             return

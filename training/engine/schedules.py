@@ -93,6 +93,14 @@ class Plateau(keras.callbacks.Callback):
         self._schedule, self._patience = schedule, patience
         self.lowest, self.waited = math.inf, 0
 
+    def state(self) -> dict[str, float]:
+        """Return what is known of the epochs before."""
+        return {"lowest": self.lowest, "waited": self.waited}
+
+    def restore(self, state: dict[str, float]) -> None:
+        """Take it back."""
+        self.lowest, self.waited = state["lowest"], state["waited"]
+
     def on_epoch_end(self, epoch, logs=None):
         """Look at the validation loss of the epoch."""
         if logs["val_loss"] < self.lowest:

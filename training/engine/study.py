@@ -9,6 +9,7 @@ from typing import Any
 
 from training.data.folds import Fold
 from training.data.sources import Source
+from training.runs import checkpoints, resume
 from training.runs.command import InputError, log
 from training.runs.files import write_json
 from training.runs.folder import Run
@@ -55,6 +56,15 @@ def finished(path: Path, fold: Fold, export: str) -> bool:
         return False
     whole = bool(card.get("metrics")) and (path / "report.html").is_file()
     return same and whole and (export == "none" or run.export.is_dir())
+
+
+def begun(path: Path, fold: Fold) -> Path | None:
+    """Return the run folder of a fold if its fit can be resumed, else None."""
+    try:
+        same = resume.read(Run(path))["fold"] == fold.as_json()
+    except (InputError, KeyError):
+        return None
+    return path if same and checkpoints.exist(Run(path)) else None
 
 
 def set_aside(path: Path) -> None:

@@ -77,6 +77,16 @@ def line() -> str:
     return shlex.join(_line)
 
 
+def flags() -> list[str]:
+    """Return the flags of the command line of this process, without their values."""
+    return [word.split("=")[0] for word in _line[3:] if word.startswith("--")]
+
+
+def stand_for(line: str) -> None:
+    """Let this process stand for another command line, that of the run that it goes on with."""
+    _line[:] = shlex.split(line)
+
+
 def _parse(settings_type: type[Settings], argv: Sequence[str], name: str) -> Settings:
     """Parse `argv`; settings that inherit their fields show them in groups, one a parent."""
     groups = [base for base in settings_type.__bases__ if base is not object]

@@ -46,8 +46,10 @@ def replaced(path: str | Path) -> Iterator[Path]:
 
 def _sync(path: Path) -> None:
     """Bring what was written to the disk before it is renamed."""
-    for file in path.rglob("*") if path.is_dir() else [path]:
-        if file.is_file():
+    for file in [path, *path.rglob("*")] if path.is_dir() else [path]:
+        if file.is_dir():
+            _sync_folder(file)
+        elif file.is_file():
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
 

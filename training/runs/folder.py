@@ -107,13 +107,18 @@ def create(out: Path, name: str | None, arch: str, data: str) -> Run:
         raise InputError(f"{path} is there already. Choose another --name.") from None
     except OSError as error:
         raise InputError(f"{path} cannot be made: {error.strerror}. Choose another --out.") from None
+    keep_log(path)
+    return Run(path)
+
+
+def keep_log(path: Path) -> None:
+    """Write what is said into the log.txt of a run folder, from here on and at its end."""
     for old in [h for h in log.handlers if isinstance(h, logging.FileHandler)]:  # of the run before
         log.removeHandler(old)
         old.close()
     handler = logging.FileHandler(path / "log.txt", encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log.addHandler(handler)
-    return Run(path)
 
 
 def open_run(path: Path, *, write: bool = False) -> tuple[Run, dict[str, Any]]:
@@ -166,6 +171,15 @@ def write_card(run: Run, **entries: Any) -> dict[str, Any]:
     }
     write_json(run.card, card)
     return card
+
+
+def is_described(run: Run) -> bool:
+    """Tell whether there is a card, and of the very weights that are there."""
+    try:
+        card = json.loads(run.card.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(card, dict) and card.get("weights_sha256") == sha256(run.weights)
 
 
 def sha256(path: Path) -> str:

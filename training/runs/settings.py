@@ -34,6 +34,9 @@ Schedule = Literal[
 Loss = Literal["cross-entropy", "binary", "focal", "hinge", "class-balanced"]
 
 
+NOT_KEPT = ("debug", "resume")  # they say nothing of the run
+
+
 @dataclass(frozen=True, kw_only=True)
 class Main:
     """What most people need."""
@@ -171,7 +174,18 @@ class Output:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit(Main, Network, Pictures, Training, Optimization, Output):
+class Interruption:
+    """Going on after Ctrl-C, a crash or a loss of power."""
+
+    resume: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    """Go on with this interrupted run, exactly as if it had not been interrupted. Everything else is
+    taken from its settings.json: no other flag goes with it."""
+    checkpoint_every: Annotated[float, tyro.conf.arg(metavar="MINUTES")] = 10.0
+    """How often all that a resume needs is written, beside the end of every epoch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit(Main, Network, Pictures, Training, Optimization, Interruption, Output):
     """Train a network on pictures, report how good it is, export it for servers and phones."""
 
     def __post_init__(self):
@@ -188,7 +202,7 @@ class Fit(Main, Network, Pictures, Training, Optimization, Output):
             except ValueError as error:
                 raise InputError(f"--image-size {self.image_size}: {error}") from None
         positive(self, "epochs", "batch_size", "lr", "alpha", "mixup", "cutmix")
-        positive(self, "clip_norm", "clip_value", "accumulate", "early_stop")
+        positive(self, "clip_norm", "clip_value", "accumulate", "early_stop", "checkpoint_every")
         not_negative(self, "warmup_epochs", "weight_decay", "seed", "l1", "l2")
         if self.clip_norm and self.clip_value:
             raise InputError("--clip-norm and --clip-value cannot be had together: give one.")
@@ -219,10 +233,13 @@ class Fit(Main, Network, Pictures, Training, Optimization, Output):
         if self.channels not in (None, 1, 3):
             raise InputError(f"--channels must be 1 or 3, not {self.channels}.")
         check_name(self.name)
-        if self.name and (self.out / self.name).exists():
-            raise InputError(f"{self.out / self.name} is there already. Choose another --name.")
+        if self.name and not self.resume and (self.out / self.name).exists():
+            raise InputError(
+                f"{self.out / self.name} is there already. Choose another --name, or go on with an "
+                f"interrupted run by --resume {self.out / self.name} alone."
+            )
         check_data_name(self.data)
-        check_writable(self.out)
+        check_writable(self.resume or self.out, "--resume" if self.resume else "--out")
         if self.stage_by_stage and not self.knobs.get("aux"):
             raise InputError("--stage-by-stage needs the auxiliary classifiers: --knob aux=True.")
         if self.weights is None and self.freeze != "auto":
@@ -254,4 +271,4 @@ def as_json(settings: Any) -> dict[str, Any]:
             str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
         )
 
-    return {f.name: plain(getattr(settings, f.name)) for f in fields(settings) if f.name != "debug"}
+    return {f.name: plain(getattr(settings, f.name)) for f in fields(settings) if f.name not in NOT_KEPT}
