@@ -22,7 +22,10 @@ def pictures(network):
     return np.random.default_rng(0).uniform(-1, 1, shape).astype("float32")
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "lenet" else pytest.param(name, marks=pytest.mark.slow) for name in SMALL],
+)
 def test_every_head_by_hand(name, randomise):
     """From the last map, which is the same below all of them."""
     for kind in ("gap", "flatten", "conv1x1"):

@@ -82,7 +82,13 @@ def trained(make, names, rate, gradients):
     return [np.concatenate([v.numpy().ravel() for v in layer.weights]) for layer in layers]
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("momentum", "adamw", "muon") else pytest.param(name, marks=pytest.mark.slow)
+        for name in OPTIMIZERS
+    ],
+)
 def test_a_share_is_the_same_as_an_optimizer_with_that_share_of_the_rate(name):
     """Weight decay included, of every optimizer."""
     gradients = np.random.default_rng(1).normal(size=(3, 12))

@@ -3,11 +3,13 @@
 import csv
 import dataclasses
 import json
+import re
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import run_command
 from sklearn.linear_model import LogisticRegression
 
 import cnn_keras
@@ -32,11 +34,6 @@ def digits():
         for name, split in data.splits.items()
     }
     return dataclasses.replace(data, splits=few)
-
-
-def backbone_outputs(network, images):
-    """What the last feature map of MobileNetV2 is, averaged."""
-    return assemble(keras.Model(network.input, network.get_layer("avg_pool").output), "tf")(images)
 
 
 # --- the head alone -------------------------------------------------------------------------------
@@ -104,7 +101,7 @@ def test_features_are_what_the_head_sees(randomise, digits):
 
 
 def test_cached_passes_are_what_a_fit_sees_in_its_first_epochs(randomise, digits, monkeypatch):
-    network = cnn_keras.build("mobilenet_v2", (32, 32, 3), 10, alpha=0.35)
+    network = cnn_keras.build("lenet5", (32, 32, 3), 10)
     randomise(network)
     seen = []
     original = features.fit_linear
@@ -115,7 +112,7 @@ def test_cached_passes_are_what_a_fit_sees_in_its_first_epochs(randomise, digits
 
     monkeypatch.setattr(features, "fit_linear", fit_linear)
     how = transfer.HeadTraining(epochs=1, passes=2)
-    features.train_head(network, "tf", digits, Fit(seed=3), how, "light")
+    features.train_head(network, "unit", digits, Fit(seed=3), how, "light")
     x, y = seen[0]
     assert len(x) == len(y) == 80
     train = digits.splits["train"]
@@ -124,7 +121,8 @@ def test_cached_passes_are_what_a_fit_sees_in_its_first_epochs(randomise, digits
         for epoch in range(2)
         for i in range(40)
     ]
-    expected = backbone_outputs(network, tf.cast(tf.stack(expected), "float32")).numpy()
+    below = keras.Model(network.input, network.get_layer("F6_act").output)
+    expected = below(tf.stack(expected).numpy() / np.float32(255)).numpy()
     for part in (slice(0, 40), slice(40, 80)):  # each pass has every picture once, in its own order
         theirs, ours = expected[part], x[part]
         nearest = np.abs(ours[:, np.newaxis] - theirs).sum(-1).argmin(1)
@@ -132,6 +130,37 @@ def test_cached_passes_are_what_a_fit_sees_in_its_first_epochs(randomise, digits
         np.testing.assert_allclose(ours, theirs[nearest], rtol=1e-3, atol=1e-4)
         np.testing.assert_array_equal(y[part], train.labels[nearest])
     assert not np.allclose(expected[:40], expected[40:], atol=1e-2)
+
+
+def test_a_head_on_features_is_the_head_of_a_plain_fit_with_all_else_frozen(randomise, digits):
+    """Three steps of all pictures: the order in a batch does not matter, so both end alike."""
+    how = transfer.HeadTraining("momentum", 0.5, 0.01, batch_size=40, epochs=3)
+    ends = []
+    for keep in (True, False):
+        network = cnn_keras.build("lenet5", (32, 32, 3), 10)
+        randomise(network)
+        below = network.get_layer("C1").get_weights()
+        if keep:
+            rows = features.train_head(network, "unit", digits, Fit(), how, "none")
+            losses = [row["loss"] for row in rows]
+        else:
+            head = network.get_layer("predictions")
+            head.set_weights([np.zeros(w.shape) for w in head.weights])
+            for layer in network.layers:
+                layer.trainable = layer is head
+            model = assemble(network, "unit")
+            optimizer = keras.optimizers.SGD(0.5, momentum=0.9, weight_decay=0.01)
+            optimizer.exclude_from_weight_decay(var_names=["bias"])
+            model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+            x, y = digits.splits["train"].pixels, digits.splits["train"].labels
+            history = model.fit(x, y, batch_size=40, epochs=3, verbose=0).history
+            assert losses == pytest.approx(history["loss"], rel=1e-4)
+        assert all(map(np.array_equal, below, network.get_layer("C1").get_weights()))
+        ends.append(network.get_layer("predictions").get_weights())
+    # the cached way keeps the epoch of the lowest validation loss: here the last
+    assert min(rows, key=lambda row: row["val_loss"])["epoch"] == 3
+    for ours, theirs in zip(*ends, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
 def test_features_that_do_not_fit_are_refused_before_they_are_computed(digits, monkeypatch):
@@ -257,3 +286,12 @@ def test_layer_wise_rates_and_thawing_in_a_fit(cli, drawn_fit, tmp_path):
     process = cli("training.fit", *words[:6], "--freeze", 20, "--out", tmp_path)
     assert process.returncode == 2
     assert "--freeze 20: mobilenet_v2 has 20 blocks, from Conv1 to predictions" in process.stderr
+
+
+@pytest.mark.slow
+def test_the_benchmark_trains_both_ways(drawn_pictures, drawn_fit):
+    words = ["benchmarks.transfer", "sooner", "--data", drawn_pictures, "--alpha", 0.35]
+    words += ["--weights", drawn_fit[1] / "model.weights.h5", "--image-size", 32, "--repeats", 1]
+    process = run_command(*words)
+    assert process.returncode == 0, process.stderr
+    assert re.search(r"^\| 0 \| [01]\.\d+ \| [\d.]+ \(\d+\) \|", process.stdout, re.MULTILINE)

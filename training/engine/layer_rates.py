@@ -10,7 +10,6 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import keras
 from keras import ops
 
 
@@ -100,9 +99,3 @@ def thawed(blocks: list[list[str]], epochs: int, steps: int) -> dict[str, int]:
         for place, block in enumerate(reversed(others))
         for name in block
     }
-
-
-def rate_of(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> float:
-    """Return the learning rate that the next step of an optimizer has for a variable."""
-    share = optimizer._share(variable) if isinstance(optimizer, _LayerWise) else 1.0
-    return float(optimizer.learning_rate) * float(share)
