@@ -89,6 +89,20 @@ def of(model: "keras.Model") -> list[Block]:
     return blocks
 
 
+def with_weights(model: "keras.Model") -> list[tuple[str, list[str]]]:
+    """Return name and layers of each block that has weights, from the picture to the logits.
+
+    Neighbours that are alike stay apart; the names are those of the layers with weights.
+    """
+    weighted = {layer.name for layer in model.layers if layer.weights}
+    found = []
+    for block in _grouped(_Graph(model).series()):
+        names = [row.name for part in block.parts for row in layers_of(part) if row.name in weighted]
+        if names:
+            found.append((block.name, names))
+    return found
+
+
 def layers_of(part: Unit | Fork) -> list[Row]:
     """Return the layers of a part in order, those of the branches one branch after the other."""
     if isinstance(part, Unit):

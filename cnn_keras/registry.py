@@ -177,6 +177,8 @@ def build(
     name: str,
     input_shape: tuple[int | None, int | None, int] | None = None,
     num_classes: int = 1000,
+    *,
+    head: str = "paper",
     **knobs: Any,
 ) -> "keras.Model":
     """Build a network from the catalogue.
@@ -186,6 +188,8 @@ def build(
         input_shape: (height, width, channels); by default that of the reference network. A network
             that ends in global pooling takes None for height and width.
         num_classes: Number of classes, 1 or more.
+        head: The classifier: the "paper"'s, or "gap", "flatten" or "conv1x1" on the last feature map;
+            see `cnn_keras.heads`.
         **knobs: The switches of the paper, e.g. `alpha=0.5`; `get(name).available_knobs` lists them.
 
     Returns:
@@ -194,7 +198,7 @@ def build(
         has all its switches.
 
     Raises:
-        ValueError: If the name or a switch is unknown, or the input too small.
+        ValueError: If the name or a switch is unknown, the input too small, or the head not for it.
     """
     variant = get(name)
     variant.check_knobs(knobs)
@@ -208,7 +212,12 @@ def build(
     model = variant.builder(
         tuple(input_shape), num_classes, name=variant.name, **{**variant.knobs, **knobs}
     )
-    model.knobs = MappingProxyType({**variant.available_knobs, **knobs})
+    switches = {**variant.available_knobs, **knobs}
+    if head != "paper":
+        from cnn_keras.heads import replace_head
+
+        model = replace_head(model, head, num_classes, dropout=switches.get("dropout", 0.0))
+    model.knobs = MappingProxyType(switches)
     return model
 
 

@@ -1,22 +1,17 @@
-"""The training itself: schedules, the best weights, transfer, and runs that repeat."""
+"""The training itself: schedules, the best weights, and runs that repeat."""
 
 import csv
-import json
 import signal
 import subprocess
 import sys
 import time
 
-import keras
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
 
 import cnn_keras
-from cnn_keras.preprocessing import assemble
-from training.data.prepare import prepare
 from training.data.sources import open_source
-from training.engine import plan, transfer
+from training.engine import plan
 from training.engine.callbacks import BestWeights
 from training.runs.folder import Run
 from training.runs.settings import Fit
@@ -63,47 +58,6 @@ def test_best_weights_are_those_on_disk(tmp_path):
     best.offer(0.1, 2.0, 2)
     cnn_keras.load_weights(network, Run(tmp_path).weights)
     assert all(np.array_equal(a, b) for a, b in zip(good, network.get_weights(), strict=True))
-
-
-@pytest.mark.slow
-def test_the_head_is_as_good_as_a_logistic_regression():
-    """On the 64 pixels of the digits, which are as many and as large as pooled features are."""
-    data = prepare(open_source("digits"), 8, 1, quiet=True)
-    found = {
-        part: (split.pixels.reshape(-1, 64).astype("float32") / 255 * 6, split.labels)
-        for part, split in data.splits.items()
-    }
-    (kernel, bias), rows = transfer.fit_linear(found["train"], found["val"], 10)
-    assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
-    x, y = found["test"]
-    ours = ((x @ kernel + bias).argmax(1) == y).mean()
-    theirs = LogisticRegression(max_iter=1000).fit(*found["train"]).score(x, y)
-    assert ours > theirs - 0.02
-    assert ours > 0.9
-
-
-def test_features_are_what_the_head_sees(randomise):
-    network = cnn_keras.build("mobilenet_v2", (32, 32, 3), 10, alpha=0.35)
-    randomise(network)
-    val = prepare(open_source("digits"), 32, 3, parts=("val",), quiet=True).splits["val"]
-    found = transfer.features(network, "tf", val, 64)
-    kernel, bias = network.get_layer("predictions").get_weights()
-    expected = assemble(network, "tf")(val.pixels.astype("float32"))
-    np.testing.assert_allclose(found @ kernel + bias, expected, rtol=1e-3, atol=1e-3)
-
-
-def test_fine_tuning_keeps_the_statistics_of_batch_normalization(randomise):
-    network = cnn_keras.build("mobilenet_v2", (32, 32, 3), 4, alpha=0.35)
-    randomise(network)
-    model = assemble(network, "tf")
-    transfer.freeze_normalization(model)
-    model.compile(keras.optimizers.SGD(0.01), keras.losses.SparseCategoricalCrossentropy(True))
-    before = {v.path: np.array(v) for v in network.variables}
-    images = np.random.default_rng(0).uniform(0, 255, (8, 32, 32, 3)).astype("float32")
-    model.fit(images, np.arange(8) % 4, verbose=0)
-    for variable in network.variables:
-        changed = not np.array_equal(before[variable.path], variable)
-        assert changed == ("kernel" in variable.name or variable.name == "bias"), variable.path
 
 
 # --- defaults -------------------------------------------------------------------------------------
@@ -180,37 +134,6 @@ def test_mobilenets_suit_phones_whatever_their_width():
     assert plan.suits_phones("mobilenet_v2", wide)
     assert plan.suits_phones("lenet5", cnn_keras.build("lenet5", num_classes=3))
     assert not plan.suits_phones("resnet18", cnn_keras.build("resnet18", (32, 32, 3), 10))
-
-
-@pytest.mark.slow
-def test_other_weights_then_new_classes(cli, drawn_fit, digits_run, tmp_path):
-    """Fine-tune a network of three classes on ten: the head is new, the rest is not."""
-    words = ("--weights", drawn_fit[1] / "model.weights.h5", "--alpha", 0.35, "--image-size", 32)
-    more = ("--epochs", 1, "--export", "none", "--out", tmp_path, "--name", "tuned")
-    process = cli("training.fit", *words, *more)
-    assert process.returncode == 0, process.stderr
-    assert "training the head on frozen features" in process.stdout
-    assert "head trained: val_loss" in process.stdout
-    assert json.loads((tmp_path / "tuned" / "card.json").read_text())["class_names"] == list(
-        "0123456789"
-    )
-    frozen = ("--freeze", "backbone", "--export", "none", "--out", tmp_path, "--name", "frozen")
-    process = cli("training.fit", *words, *frozen)
-    assert process.returncode == 0, process.stderr
-    with (tmp_path / "frozen" / "history.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert float(rows[-1]["val_loss"]) < float(rows[0]["val_loss"])
-    assert (tmp_path / "frozen" / "plots" / "curves.png").is_file()
-    from cnn_keras.weights import read
-
-    source, target = (
-        read(drawn_fit[1] / "model.weights.h5"),
-        read(tmp_path / "frozen" / "model.weights.h5"),
-    )
-    assert source.keys() == target.keys()
-    for name, arrays in source.items():
-        if name != "predictions":
-            assert all(np.array_equal(a, b) for a, b in zip(arrays, target[name], strict=True))
 
 
 def test_weights_of_another_network_are_refused_with_both_sides(cli, digits_run, tmp_path):

@@ -39,6 +39,9 @@ def test_help_loads_no_tensorflow(name):
     assert "usage" in answer.stdout
 
 
+GIVEN = ["--weights", "imagenet"]
+
+
 def fit_status(*words):
     """Run the flags through the parser; the work itself is not done."""
     return command.run(settings.Fit, lambda _: 0, list(words))
@@ -74,6 +77,16 @@ def fit_status(*words):
         (["--data", "/no/such/folder"], "no such folder"),
         (["--weights", "/no/such/file.h5"], "no such file"),
         (["--freeze", "backbone"], "needs --weights"),
+        (["--freeze", "0"], "a number from 1 on"),
+        (["--freeze", "some"], "--freeze"),
+        (["--unfreeze-epochs", "2"], "--unfreeze-epochs needs --weights"),
+        (["--augmented-passes", "2"], "--augmented-passes needs --weights"),
+        (["--layer-decay", "1.5"], "--layer-decay must be above 0 and at most 1"),
+        (["--head", "dense"], "conv1x1"),
+        ([*GIVEN, "--freeze", "none", "--augmented-passes", "2"], "leave --augmented-passes out"),
+        ([*GIVEN, "--freeze", "backbone", "--layer-decay", "0.9"], "trains the head alone"),
+        ([*GIVEN, "--freeze", "backbone", "--unfreeze-epochs", "2"], "trains the head alone"),
+        ([*GIVEN, "--freeze", "backbone", "--ema", "0.9", "--mixup", "0.2"], "of whole pictures"),
         (["--name", "a/b"], "without slashes"),
         (["--name", ".."], "without slashes"),
         (["--precision", "float64"], "float64"),
@@ -146,7 +159,7 @@ def test_settings_survive_the_way_through_json(tmp_path):
         alpha=0.5,
         dropout=0.25,
         knob=("shallow=True",),
-        augment="none",
+        augment="light",
         mixup=0.2,
         cutmix=1.0,
         channels=1,
@@ -154,7 +167,11 @@ def test_settings_survive_the_way_through_json(tmp_path):
         data_dir="d",
         cache="none",
         on_bad_image="fail",
-        freeze="none",
+        freeze=3,
+        unfreeze_epochs=2,
+        augmented_passes=4,
+        layer_decay=0.9,
+        head="flatten",
         optimizer="sgd",
         schedule="step",
         warmup_epochs=0.5,

@@ -24,20 +24,9 @@ def announce(
     size = choices.image_size
     counts = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
     knobs = "".join(f", {k}={v}" for k, v in settings.knobs.items())
+    knobs += f", head={settings.head}" * (settings.head != "paper")
     classes = len(data.class_names)
     shown = ", ".join(data.class_names[:8]) + (", ..." if classes > 8 else "")
-    if not choices.epochs:
-        how = "the head alone, on frozen features"
-    else:
-        how = (
-            f"{choices.epochs} epochs of {settings.batch_size}, {choices.optimizer}, learning rate "
-            f"{choices.lr:g} after {choices.warmup_epochs:g} epoch(s) of warm-up, {choices.schedule}; "
-            f"augmentation {choices.policy}"
-        )
-        mixed = {"MixUp": settings.mixup, "CutMix": settings.cutmix}
-        how += "".join(f", {name} {alpha:g}" for name, alpha in mixed.items() if alpha)
-        if choices.train_head:
-            how = f"head on frozen features, then {how}"
     params, macs = analysis.count_params(network), analysis.count_macs(network)
     lines = {
         "network": f"{settings.arch}{knobs}: {params:,} parameters, {macs / 1e6:,.1f} M MACs",
@@ -45,7 +34,7 @@ def announce(
         "images": f"{counts} from {settings.data}",
         "classes": f"{classes}: {shown}",
         "weights": settings.weights or f"random, seed {settings.seed}",
-        "training": how,
+        "training": _plan(settings, choices),
         "device": on_device,
         "run": str(run.path),
     }
@@ -60,6 +49,29 @@ def announce(
         log.warning("note: %d broken picture(s) left out, see %s:", len(data.left_out), run.left_out)
         for bad in data.left_out[:5]:
             log.warning("  %s: %s", printable(bad.name), bad.reason)
+
+
+def _plan(settings: Fit, choices: Choices) -> str:
+    """Say in words what is trained and how."""
+    seen = "frozen features"
+    if choices.head.passes:
+        seen += f" of {choices.head.passes} augmented pass(es), {choices.policy}"
+    if not choices.epochs:
+        return f"the head alone, on {seen}"
+    how = (
+        f"{choices.epochs} epochs of {settings.batch_size}, {choices.optimizer}, learning rate "
+        f"{choices.lr:g} after {choices.warmup_epochs:g} epoch(s) of warm-up, {choices.schedule}; "
+        f"augmentation {choices.policy}"
+    )
+    mixed = {"MixUp": settings.mixup, "CutMix": settings.cutmix}
+    how += "".join(f", {name} {alpha:g}" for name, alpha in mixed.items() if alpha)
+    if choices.layer_decay != 1:
+        how += f"; the rate times {choices.layer_decay:g} from each block to the one before it"
+    if settings.unfreeze_epochs:
+        how += f"; all blocks learn from epoch {settings.unfreeze_epochs} on"
+    if choices.frozen:
+        how += f"; frozen up to {choices.frozen[-1]}"
+    return f"head on {seen}, then {how}" if choices.train_head else how
 
 
 def conclude(

@@ -94,6 +94,24 @@ class Progress(keras.callbacks.Callback):
         self._bar.close()
 
 
+class RowsOfHistory(keras.callbacks.Callback):
+    """Collect what history.csv has of every epoch, of a training too short for a line each."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows: list[dict[str, float]] = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Start the clock of the epoch."""
+        self._epoch_start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Add the row of the epoch."""
+        row = {"epoch": epoch + 1, **{k: float(v) for k, v in (logs or {}).items()}}
+        row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        self.rows.append(row | {"seconds": round(time.perf_counter() - self._epoch_start, 3)})
+
+
 class BestWeights(keras.callbacks.Callback):
     """Keep the weights with the highest validation accuracy; of near equals, the latest or lowest loss.
 

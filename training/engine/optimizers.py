@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from cnn_keras.weights import HEAD
+from training.engine.layer_rates import LayerRates, layer_wise
 
 CLIP_NORM = 1.0  # where gradients may be large: fine-tuning, recurrent networks
 BATCH_SIZE = 32  # the one that the learning rates are for
@@ -99,6 +100,7 @@ def make_optimizer(
     clip_value: float | None = None,
     ema: float | None = None,
     accumulate: int = 1,
+    layer_rates: LayerRates | None = None,
 ) -> keras.optimizers.Optimizer:
     """Make an optimizer.
 
@@ -111,9 +113,13 @@ def make_optimizer(
         clip_value: Largest value of each; None for no limit.
         ema: Momentum of the moving average of the weights; None for none.
         accumulate: Batches whose gradients are averaged for one update.
+        layer_rates: Rates of single layers; None for one rate for all.
     """
+    make = OPTIMIZERS[name].make
+    if layer_rates:
+        make = layer_wise(make, layer_rates)
     options = {"adam_weight_decay": weight_decay} if name == "muon" else {}
-    optimizer = OPTIMIZERS[name].make(
+    optimizer = make(
         learning_rate=rate,
         weight_decay=weight_decay if weight_decay or name == "adamw" else None,
         global_clipnorm=clip_norm,

@@ -1,6 +1,7 @@
 """What a fit is going to do: defaults resolved, network built."""
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from training.data.statistics import channel_moments
 from training.engine import transfer
 from training.engine.optimizers import CLIP_NORM, OPTIMIZERS, default_lr
 from training.engine.schedules import RISE
+from training.engine.transfer import HeadTraining
 from training.runs.checks import is_place
 from training.runs.command import InputError
 from training.runs.settings import Fit
@@ -45,6 +47,9 @@ class Choices:
         schedule: How the learning rate goes on after its rise.
         warmup_epochs: Epochs of the rise.
         clip_value: Largest value of each gradient; None for no limit.
+        head: How the head is trained on frozen features.
+        frozen: Layers that never learn.
+        layer_decay: Factor of the learning rate from a block to the one before it.
     """
 
     image_size: int
@@ -62,16 +67,20 @@ class Choices:
     schedule: str = "cosine"
     warmup_epochs: float = 1.0
     clip_value: float | None = None
+    head: HeadTraining = transfer.HEAD_TRAINING
+    frozen: tuple[str, ...] = ()
+    layer_decay: float = 1.0
 
     @property
     def stored_size(self) -> int:
         """Side of the training pictures before augmentation, pixels."""
-        return augment.stored_size(self.policy if self.epochs else "none", self.image_size)
+        augmented = self.epochs or self.head.passes
+        return augment.stored_size(self.policy if augmented else "none", self.image_size)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the choices as plain values, and how a head is trained."""
-        head = dataclasses.asdict(transfer.HEAD_TRAINING) if self.train_head else None
-        return {**dataclasses.asdict(self), "head": head}
+        """Return the choices as plain values."""
+        values = dataclasses.asdict(self)
+        return values if self.train_head else values | {"head": None}
 
 
 def choose(settings: Fit, source: Source) -> Choices:
@@ -100,6 +109,12 @@ def choose(settings: Fit, source: Source) -> Choices:
         warmup = RISE * epochs if settings.schedule == "one-cycle" else 1.0
     if clip_norm is None and settings.clip_value is None and fine_tune:
         clip_norm = CLIP_NORM
+    if (settings.unfreeze_epochs or 0) > epochs:
+        raise InputError(
+            f"--unfreeze-epochs {settings.unfreeze_epochs} is more than the {epochs} epochs of the fit."
+        )
+    if settings.augmented_passes and policy == "none":
+        raise InputError("--augmented-passes needs augmentation: with --augment none all are the same.")
     return Choices(
         image_size=settings.image_size or image_size_for(variant, source.picture_size, fine_tune),
         channels=channels,
@@ -116,6 +131,8 @@ def choose(settings: Fit, source: Source) -> Choices:
         schedule=settings.schedule,
         warmup_epochs=warmup,
         clip_value=settings.clip_value,
+        head=transfer.head_training(settings),
+        layer_decay=settings.layer_decay or 1.0,
     )
 
 
@@ -139,33 +156,41 @@ def image_size_for(variant: cnn_keras.Variant, picture_size: int, fine_tune: boo
     return min(size, variant.input_size)
 
 
-def build_network(settings: Fit, choices: Choices, num_classes: int) -> tuple[keras.Model, bool]:
+def build_network(
+    settings: Fit, choices: Choices, num_classes: int
+) -> tuple[keras.Model, tuple[str, ...]]:
     """Build the network, perhaps with auxiliary classifiers, and load its first weights.
 
     Returns:
-        The network; whether all but its last layer have weights from elsewhere.
+        The network; where it has weights from elsewhere, the layers that kept random ones.
 
     Raises:
         InputError: If the weights do not fit.
     """
     shape = (choices.image_size, choices.image_size, choices.channels)
     try:
-        network = cnn_keras.build(settings.arch, shape, num_classes, **settings.knobs)
+        knobs = settings.knobs
+        network = cnn_keras.build(settings.arch, shape, num_classes, head=settings.head, **knobs)
         if settings.stage_by_stage and choices.epochs < len(network.output):
             raise ValueError(
                 f"--stage-by-stage trains {settings.arch} in {len(network.output)} stages: --epochs "
                 "must be at least as many."
             )
         if settings.weights is None:
-            return network, False
+            return network, ()
         main = cnn_keras.without_auxiliary(network)
-        fresh = cnn_keras.load_weights(main, settings.weights, replace=(HEAD,))
-        return network, set(fresh) <= {HEAD}
+        replace = (HEAD, *getattr(network, "replaced", ()))
+        return network, cnn_keras.load_weights(main, settings.weights, replace=replace)
     except (ValueError, TypeError, OSError) as error:
         raise InputError(str(error)) from error
 
 
-def adapt(choices: Choices, network: keras.Model, *, features: bool = True) -> Choices:
+def adapt(
+    choices: Choices,
+    network: keras.Model,
+    freeze: transfer.Freeze = "auto",
+    fresh: Collection[str] = (),
+) -> Choices:
     """Decide what depends on the network itself.
 
     The head is not trained alone where it is no linear classifier on features or these are not trained,
@@ -174,20 +199,22 @@ def adapt(choices: Choices, network: keras.Model, *, features: bool = True) -> C
     Args:
         choices: What was decided before.
         network: The network that is kept.
-        features: Whether all but its last layer have weights from elsewhere.
+        freeze: Value of --freeze.
+        fresh: Where it has weights from elsewhere, its layers that kept random ones.
 
     Raises:
-        InputError: If the head is all that was to be trained.
+        InputError: If the head is all that was to be trained, or what is to be frozen is random.
     """
     if is_recurrent(network) and choices.clip_norm is None and choices.clip_value is None:
         choices = dataclasses.replace(choices, clip_norm=CLIP_NORM)
-    linear = isinstance(network.get_layer(HEAD), keras.layers.Dense)
-    if not choices.train_head or (linear and features):
+    choices = dataclasses.replace(choices, frozen=transfer.frozen_layers(network, freeze, fresh))
+    if not choices.train_head or (transfer.is_linear(network) and set(fresh) <= {HEAD}):
         return choices
-    if not choices.epochs:
+    flag = "--freeze backbone" if not choices.epochs else "--augmented-passes"
+    if not choices.epochs or choices.head.passes:
         raise InputError(
-            f"--freeze backbone: the last layer of {network.name} is no linear classifier on trained "
-            "features that could be trained alone. Leave --freeze out."
+            f"{flag}: the last layer of {network.name} is no linear classifier on trained features that "
+            f"could be trained alone. Leave {flag.split()[0]} out, or give another --head."
         )
     return dataclasses.replace(choices, train_head=False)
 
@@ -214,7 +241,10 @@ def card_entries(settings: Fit, choices: Choices, data: Data) -> dict[str, Any]:
     """Return what a card says about the network and its data."""
     return {
         "architecture": settings.arch,
-        "knobs": {k: v for k, v in settings.knobs.items() if k != "aux"},  # these are not kept
+        "knobs": {
+            **{k: v for k, v in settings.knobs.items() if k != "aux"},  # these are not kept
+            **({"head": settings.head} if settings.head != "paper" else {}),
+        },
         "image_size": choices.image_size,
         "channels": choices.channels,
         "class_names": list(data.class_names),

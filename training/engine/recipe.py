@@ -9,7 +9,7 @@ from cnn_keras.preprocessing import assemble
 from cnn_keras.tables import as_text
 from training.data.prepare import prepare
 from training.data.sources import Source
-from training.engine import plan, regime, transfer
+from training.engine import features, plan, regime
 from training.engine.announce import announce, conclude
 from training.engine.callbacks import BestWeights, as_csv
 from training.engine.checkpoint import Checkpoint
@@ -45,9 +45,9 @@ def train(settings: Fit, source: Source, on_device: str) -> int:
     choices = plan.choose(settings, source)
 
     # --- network: first, because what is wrong with it shows at once ------------------------------
-    trained, features = plan.build_network(settings, choices, len(source.class_names))
+    trained, fresh = plan.build_network(settings, choices, len(source.class_names))
     network = cnn_keras.without_auxiliary(trained)  # what is kept
-    choices = plan.adapt(choices, network, features=features)
+    choices = plan.adapt(choices, network, settings.freeze, fresh)
 
     # --- data -------------------------------------------------------------------------------------
     data = prepare(
@@ -59,6 +59,8 @@ def train(settings: Fit, source: Source, on_device: str) -> int:
         on_bad_image=settings.on_bad_image,
     )
     choices = plan.measure(choices, data)
+    if choices.train_head:
+        features.check_memory(network, data, choices.head.passes)
     model = assemble(network, choices.scaling)
     found = {
         "resolved": choices.as_json(),
@@ -106,8 +108,8 @@ def _fit(settings, choices, data, trained, network, run, best, checkpoint) -> No
         return
     if choices.train_head and not checkpoint.saved:
         log.info("training the head on frozen features")
-        splits = data.splits["train"], data.splits["val"]
-        rows = transfer.train_head(network, choices.scaling, *splits, settings.batch_size)
+        how = choices.head, choices.policy
+        rows = features.train_head(network, choices.scaling, data, settings, *how)
         if not choices.epochs:
             write_text(run.history, as_csv(rows))
     if choices.epochs:

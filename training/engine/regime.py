@@ -16,10 +16,12 @@ from training.engine import transfer
 from training.engine.auxiliary import stages
 from training.engine.callbacks import BestWeights, EarlyStop, Progress
 from training.engine.checkpoint import Checkpoint
+from training.engine.layer_rates import LayerRates
 from training.engine.losses import Loss, accuracy
 from training.engine.optimizers import make_optimizer
 from training.engine.plan import Choices
 from training.engine.schedules import Plateau, Schedule
+from training.engine.transfer import HeadTraining
 from training.runs.checkpoints import Place
 from training.runs.command import log
 from training.runs.files import replaced
@@ -56,7 +58,7 @@ def train(
         evaluation_batches(data.splits["val"], EVALUATION_BATCH),
     )
     if choices.fine_tune:
-        transfer.freeze_normalization(model)
+        transfer.freeze(model, choices.frozen)
     if choices.train_head and not checkpoint.saved:
         # fine-tuning must not end below what the head alone reaches
         accuracy, loss = validate(network, choices.scaling, data, settings)
@@ -92,7 +94,14 @@ def train(
             mixing=mixing,
             targets=targets(settings, data),
         )
-        schedule = compile_model(part, settings, choices, steps * (end - first), steps)
+        rates = transfer.layer_rates(
+            network,
+            choices.frozen,
+            decay=choices.layer_decay,
+            unfreeze_epochs=settings.unfreeze_epochs,
+            steps=steps,
+        )
+        schedule = compile_model(part, settings, choices, steps * (end - first), steps, rates)
         progress.stage = name
         callbacks = [
             # swaps the averaged weights in for the validation and what looks at its end
@@ -130,7 +139,12 @@ def targets(settings: Fit, data: Data) -> Targets:
 
 
 def compile_model(
-    model: keras.Model, settings: Fit, choices: Choices, steps: int, steps_an_epoch: int
+    model: keras.Model,
+    settings: Fit,
+    choices: Choices | HeadTraining,
+    steps: int,
+    steps_an_epoch: int,
+    layer_rates: LayerRates | None = None,
 ) -> Schedule:
     """Compile for training of `steps` steps on integer labels; return the schedule of the rate."""
     schedule = Schedule(choices.schedule, choices.lr, steps, int(steps_an_epoch * choices.warmup_epochs))
@@ -142,6 +156,7 @@ def compile_model(
         clip_value=choices.clip_value,
         ema=settings.ema,
         accumulate=settings.accumulate,
+        layer_rates=layer_rates,
     )
     penalise(model, settings.l1, settings.l2)
     model.compile(optimizer, Loss(settings.loss), metrics=[accuracy])

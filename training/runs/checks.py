@@ -115,3 +115,36 @@ def not_negative(settings: Any, *names: str) -> None:
         value = getattr(settings, name)
         if value is not None and not (value >= 0 and math.isfinite(value)):
             raise InputError(f"{_flag(name)} must be 0 or more, not {value}.")
+
+
+def check_transfer(settings: Any) -> None:
+    """Check the flags of transfer learning against one another.
+
+    Raises:
+        InputError: If some do not go together.
+    """
+    freeze, backbone = settings.freeze, settings.freeze == "backbone"
+    if isinstance(freeze, int) and freeze < 1:
+        raise InputError(f"--freeze must be auto, backbone, none or a number from 1 on, not {freeze}.")
+    if settings.layer_decay is not None and settings.layer_decay > 1:
+        raise InputError(f"--layer-decay must be above 0 and at most 1, not {settings.layer_decay}.")
+    if settings.weights is None and freeze != "auto":
+        raise InputError(f"--freeze {freeze} needs --weights: random features are no use frozen.")
+    for flag in ("unfreeze_epochs", "augmented_passes"):
+        if settings.weights is None and getattr(settings, flag):
+            raise InputError(
+                f"--{flag.replace('_', '-')} needs --weights: random features are no use frozen."
+            )
+    if settings.augmented_passes and freeze == "none":
+        raise InputError("--freeze none trains no head on frozen features: leave --augmented-passes out")
+    if backbone and (settings.unfreeze_epochs or settings.layer_decay):
+        raise InputError(
+            "--freeze backbone trains the head alone: leave --unfreeze-epochs and --layer-decay out."
+        )
+    if settings.unfreeze_epochs and settings.stage_by_stage:
+        raise InputError("--unfreeze-epochs and --stage-by-stage cannot be had together: give one.")
+    if backbone and (settings.mixup or settings.cutmix):
+        raise InputError(
+            "--freeze backbone trains the head on features of whole pictures: leave --mixup and "
+            "--cutmix out."
+        )

@@ -14,6 +14,7 @@ from cnn_keras import imagenet_files, knobs, torchvision
 from training.runs.checks import (
     check_data_name,
     check_name,
+    check_transfer,
     check_weights,
     check_writable,
     not_negative,
@@ -30,6 +31,9 @@ Optimizer = Literal[
 Schedule = Literal[
     *("constant", "step", "exponential", "polynomial", "cosine", "warm-restarts", "one-cycle"),
     "plateau",
+]
+Freeze = Annotated[
+    Literal["auto", "backbone", "none"] | int, tyro.conf.arg(metavar="auto|backbone|none|N")
 ]
 Loss = Literal["cross-entropy", "binary", "focal", "hinge", "class-balanced"]
 
@@ -74,6 +78,9 @@ class Network:
     """Width multiplier of the MobileNets; the same as --knob alpha=X."""
     dropout: Number = None
     """Share of the features dropped before the classifier; the same as --knob dropout=X."""
+    head: Literal["paper", "gap", "flatten", "conv1x1"] = "paper"
+    """Classifier: the paper's own, or on the last feature map: gap averages it (one weight a channel and
+    class), flatten has a weight for every place, conv1x1 makes a map of every class and averages it."""
     knob: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="NAME=VALUE")] = ()
     """Any other switch of the network, e.g. dropout=0.2; repeatable. `python -m cnn_keras NAME` shows
     them."""
@@ -112,9 +119,16 @@ class Pictures:
 class Training:
     """How the network is trained."""
 
-    freeze: Literal["auto", "backbone", "none"] = "auto"
+    freeze: Freeze = "auto"
     """With --weights: auto trains the head on frozen features, then fine-tunes; backbone stops after the
-    head; none fine-tunes at once with a fresh head."""
+    head; a number N does as auto, but the first N blocks, counted from the picture, never learn; none
+    fine-tunes at once with a fresh head."""
+    unfreeze_epochs: Count = None
+    """Gradual unfreezing: in fine-tuning the blocks begin to learn one after the other over the first N
+    epochs, from the classifier to the picture."""
+    augmented_passes: Count = None
+    """For the head on frozen features: features of N augmented passes over the training pictures instead
+    of one over the pictures as they are."""
     stage_by_stage: bool = False
     """With --knob aux=True: train up to the first auxiliary classifier, then up to the next, then to the
     end, instead of all of them at once."""
@@ -131,6 +145,9 @@ class Optimization:
 
     optimizer: Optimizer = "auto"
     """auto is adamw for training from scratch and nesterov (SGD with momentum 0.9) for fine-tuning."""
+    layer_decay: Number = None
+    """Factor of the learning rate from each block to the one before it, counted from the classifier,
+    e.g. 0.9; by default 1: all layers learn alike."""
     schedule: Schedule = "cosine"
     """How the learning rate goes on after its rise: step divides it by 10 after each third, plateau
     where the validation loss stops falling."""
@@ -203,6 +220,8 @@ class Fit(Main, Network, Pictures, Training, Optimization, Interruption, Output)
                 raise InputError(f"--image-size {self.image_size}: {error}") from None
         positive(self, "epochs", "batch_size", "lr", "alpha", "mixup", "cutmix")
         positive(self, "clip_norm", "clip_value", "accumulate", "early_stop", "checkpoint_every")
+        positive(self, "layer_decay", "unfreeze_epochs", "augmented_passes")
+        check_transfer(self)
         not_negative(self, "warmup_epochs", "weight_decay", "seed", "l1", "l2")
         if self.clip_norm and self.clip_value:
             raise InputError("--clip-norm and --clip-value cannot be had together: give one.")
@@ -217,11 +236,6 @@ class Fit(Main, Network, Pictures, Training, Optimization, Interruption, Output)
         if (self.mixup or self.cutmix) and self.batch_size == 1:
             raise InputError(
                 "--mixup and --cutmix mix the pictures of a batch: --batch-size 1 is too small."
-            )
-        if (self.mixup or self.cutmix) and self.freeze == "backbone":
-            raise InputError(
-                "--freeze backbone trains the head on features of whole pictures: leave --mixup and "
-                "--cutmix out."
             )
         if self.seed >= 2**31:
             raise InputError(f"--seed must be below {2**31}, not {self.seed}.")
@@ -242,10 +256,6 @@ class Fit(Main, Network, Pictures, Training, Optimization, Interruption, Output)
         check_writable(self.resume or self.out, "--resume" if self.resume else "--out")
         if self.stage_by_stage and not self.knobs.get("aux"):
             raise InputError("--stage-by-stage needs the auxiliary classifiers: --knob aux=True.")
-        if self.weights is None and self.freeze != "auto":
-            raise InputError(
-                f"--freeze {self.freeze} needs --weights: random features are no use frozen."
-            )
         check_weights(self.weights)
 
     @property
