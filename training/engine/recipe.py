@@ -3,6 +3,7 @@
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 
 import cnn_keras
 from cnn_keras.preprocessing import assemble
@@ -20,13 +21,20 @@ from training.runs.model import in_float32
 from training.runs.settings import Fit, as_json
 
 
-def train(settings: Fit, source: Source, on_device: str) -> int:
+def train(
+    settings: Fit,
+    source: Source,
+    on_device: str,
+    keeper: Callable[..., BestWeights] = BestWeights,
+) -> int:
     """Train, report, export.
 
     Args:
         settings: The settings; `out` and `name` say where the run goes.
         source: The pictures, split.
         on_device: What it runs on, in words.
+        keeper: Makes what keeps the best weights. Where it writes none, as in a search, there is nothing
+            to report or to export, and an interruption is passed on.
 
     Returns:
         The exit status: done, interrupted, or an export that does not agree.
@@ -61,7 +69,7 @@ def train(settings: Fit, source: Source, on_device: str) -> int:
         return folder.write_card(run, **plan.card_entries(settings, choices, data), **entries)
 
     # --- fit --------------------------------------------------------------------------------------
-    best = BestWeights(network, run, len(data.splits["val"]), latest=not choices.fine_tune)
+    best = keeper(network, run, len(data.splits["val"]), latest=not choices.fine_tune)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # both end the fit in good order
     try:
         if choices.train_head:
@@ -77,10 +85,14 @@ def train(settings: Fit, source: Source, on_device: str) -> int:
             accuracy_loss = regime.validate(network, choices.scaling, data, settings)
             best.offer(*accuracy_loss, epoch=0)
     except KeyboardInterrupt:
+        if not best.writes:
+            raise
         return _interrupted(run, best, card)
 
     if best.best is None:
         raise RuntimeError("the loss became infinite or NaN in the first epoch; try a lower --lr")
+    if not best.writes:
+        return DONE
 
     # --- report -----------------------------------------------------------------------------------
     network.load_weights(run.weights)
