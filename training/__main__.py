@@ -8,6 +8,8 @@ COMMANDS = {
     "check_data": "find the trouble in a folder of pictures before training",
     "fit": "train a network on pictures",
     "crossval": "train on folds or bootstrap samples and sum up how good a network is",
+    "lr_find": "find a learning rate by the range test",
+    "search": "search the settings of fit, or draw what one of them does",
     "evaluate": "judge a run and write its report",
     "preview": "draw pictures beside their augmented versions",
     "export": "write a run as SavedModel and TFLite files, with proof that they agree",

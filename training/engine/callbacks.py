@@ -128,6 +128,8 @@ class BestWeights(keras.callbacks.Callback):
         latest: Whether the latest of near equals is kept.
     """
 
+    writes = True
+
     def __init__(self, network: keras.Model, run: Run, pictures: int, *, latest: bool = False):
         super().__init__()
         self._network, self._run, self._pictures, self._latest = network, run, pictures, latest
@@ -145,10 +147,13 @@ class BestWeights(keras.callbacks.Callback):
             return
         if self._latest or self.best is None or self.best[0] < enough or loss < self.best[1]:
             self.best, self.best_epoch = (accuracy, loss), epoch
-            size = sum(4 * math.prod(v.shape) + HDF5_BYTES for v in self._network.variables)
-            check_space(self._run.path, size)
-            with replaced(self._run.weights) as path:
-                self._network.save_weights(path)
+            self._keep()
+
+    def _keep(self) -> None:
+        size = sum(4 * math.prod(v.shape) + HDF5_BYTES for v in self._network.variables)
+        check_space(self._run.path, size)
+        with replaced(self._run.weights) as path:
+            self._network.save_weights(path)
 
     def state(self) -> dict[str, Any]:
         """Return what is known of the best epoch."""

@@ -7,6 +7,7 @@ seed, epoch and index, so nothing of the pipeline has to be kept.
 """
 
 import contextlib
+import math
 import os
 import signal
 import time
@@ -39,12 +40,12 @@ class Checkpoint(keras.callbacks.Callback):
 
     Args:
         run: The run folder.
-        minutes: How often.
+        minutes: How often; None for never.
         saved: The checkpoint to go on from.
         best: Whose weights are in the run folder; has `best` and is stateful.
     """
 
-    def __init__(self, run: Run, minutes: float, saved: Saved | None, best: Any):
+    def __init__(self, run: Run, minutes: float | None, saved: Saved | None, best: Any):
         super().__init__()
         self._run, self._minutes, self._best = run, minutes, best
         self._phase, self._epoch, self._walk = 0, 0, 0
@@ -154,7 +155,7 @@ class Checkpoint(keras.callbacks.Callback):
             self._walk -= 1
         elif self.model.stop_training:
             return  # the epoch ends with this step
-        elif self.interrupted or time.monotonic() - self._written >= 60 * self._minutes:
+        elif self.interrupted or time.monotonic() - self._written >= 60 * (self._minutes or math.inf):
             self._write(Place(self._phase, self._epoch, batch + 1))
         self._end_if_interrupted()
 
@@ -164,6 +165,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _write(self, place: Place) -> None:
         """Write a checkpoint; training goes on without it where it cannot be written."""
+        if self._minutes is None:
+            return
         kept = {type(self._best).__name__: self._best, **self._kept}
         state = {name: callback.state() for name, callback in kept.items()}
         self._written = time.monotonic()

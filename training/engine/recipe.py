@@ -3,6 +3,7 @@
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 
 import cnn_keras
 from cnn_keras.preprocessing import assemble
@@ -21,13 +22,20 @@ from training.runs.model import in_float32
 from training.runs.settings import Fit
 
 
-def train(settings: Fit, source: Source, on_device: str) -> int:
+def train(
+    settings: Fit,
+    source: Source,
+    on_device: str,
+    keeper: Callable[..., BestWeights] = BestWeights,
+) -> int:
     """Train, report, export.
 
     Args:
         settings: The settings; `out` and `name` say where the run goes.
         source: The pictures, split.
         on_device: What it runs on, in words.
+        keeper: Makes what keeps the best weights. Where it writes none, as in a search, there is nothing
+            to report or to export, and an interruption is passed on.
 
     Returns:
         The exit status: done, interrupted, or an export that does not agree.
@@ -78,8 +86,8 @@ def train(settings: Fit, source: Source, on_device: str) -> int:
         return folder.write_card(run, **plan.card_entries(settings, choices, data), **entries)
 
     # --- fit --------------------------------------------------------------------------------------
-    best = BestWeights(network, run, len(data.splits["val"]), latest=not choices.fine_tune)
-    checkpoint = Checkpoint(run, settings.checkpoint_every, saved, best)
+    best = keeper(network, run, len(data.splits["val"]), latest=not choices.fine_tune)
+    checkpoint = Checkpoint(run, settings.checkpoint_every if best.writes else None, saved, best)
     if saved:
         log.info("goes on %s", saved.place.in_words())
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # both end the fit in good order
@@ -87,6 +95,8 @@ def train(settings: Fit, source: Source, on_device: str) -> int:
         _fit(settings, choices, data, trained, network, run, best, checkpoint)
         status = _report_and_export(run, settings, choices, data, network, model, best, card)
     except KeyboardInterrupt:
+        if not best.writes:
+            raise
         if not checkpoint.any and not settings.resume:
             log.info("interrupted before the first step: nothing is kept")
             shutil.rmtree(run.path)
@@ -97,7 +107,8 @@ def train(settings: Fit, source: Source, on_device: str) -> int:
     except OSError:
         _say_how(run, source)
         raise
-    checkpoints.finish(run, status)
+    if best.writes:
+        checkpoints.finish(run, status)
     lock.close()
     return status
 
@@ -125,6 +136,8 @@ def _report_and_export(run, settings, choices, data, network, model, best, card)
     """Judge the best weights, write the report and the exports; return the exit status."""
     if best.best is None:
         raise RuntimeError("the loss became infinite or NaN in the first epoch; try a lower --lr")
+    if not best.writes:
+        return DONE
     network.load_weights(run.weights)
     regime.save_keras(run, network, choices.scaling)
     card(metrics={}, best_epoch=best.best_epoch)  # from here on the run is of use, come what may

@@ -29,12 +29,8 @@ def start(settings: Any, source: Source) -> Path:
     Raises:
         InputError: If the folder is something else, or of other settings or pictures.
     """
-    name = settings.name
-    if name is None:
-        words = re.sub(r"[^A-Za-z0-9_.-]+", "-", source.name).strip("-.") or "data"
-        name = f"{settings.arch}-{words}-crossval-{time.strftime('%Y%m%d-%H%M%S')}"
-    root = settings.out / name
-    ours = as_json(settings) | {"pictures": _pictures(source)}
+    root = settings.out / (settings.name or default_name(settings, source, "crossval"))
+    ours = as_json(settings) | {"pictures": pictures(source)}
     file = root / "settings.json"
     if root.exists():
         _check_same(root, file, ours)
@@ -44,6 +40,12 @@ def start(settings: Any, source: Source) -> Path:
         raise InputError(f"{root} cannot be made: {error.strerror}. Choose another --out.") from None
     write_json(file, ours)
     return root
+
+
+def default_name(settings: Any, source: Source, kind: str) -> str:
+    """Return a name made of network, data, the kind of study and the time."""
+    words = re.sub(r"[^A-Za-z0-9_.-]+", "-", source.name).strip("-.") or "data"
+    return f"{settings.arch}-{words}-{kind}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def finished(path: Path, fold: Fold, export: str) -> bool:
@@ -118,7 +120,7 @@ def _check_same(root: Path, file: Path, ours: dict[str, Any]) -> None:
         )
 
 
-def _pictures(source: Source) -> str:
+def pictures(source: Source) -> str:
     """Return a SHA-256 over names, labels and groups of all pictures, which costs no decoding."""
     pool = source.pool
     groups = [] if pool.groups is None else pool.groups.tolist()
