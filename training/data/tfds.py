@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from training.data import decode
+from training.data.cache import memory_bytes
 from training.data.entries import Entries
 from training.data.given import ALL, SPLIT_NAMES, Given, Part
-from training.data.prepare import memory_bytes
 from training.runs.command import InputError, log
 
 VAL_SHARE = 0.1

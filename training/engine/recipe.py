@@ -49,6 +49,7 @@ def train(settings: Fit, source: Source, on_device: str) -> int:
         choices.channels,
         train_size=choices.stored_size,
         cache=settings.cache,
+        cache_dir=settings.cache_dir,
         on_bad_image=settings.on_bad_image,
     )
     choices = plan.measure(choices, data)
