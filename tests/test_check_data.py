@@ -328,7 +328,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
     assert "no regular file" in examine(tmp_path / "pipe.jpg")[0].broken
-    assert "No such file" in examine(tmp_path / "gone.jpg")[0].broken
+    assert "no such file" in examine(tmp_path / "gone.jpg")[0].broken
 
 
 def test_the_sizes_of_pictures(tmp_path):

@@ -138,7 +138,7 @@ def check(folder: Path, seed: int = 0, quiet: bool = False) -> Check:
         InputError: If it has no pictures in class folders.
     """
     files = [
-        (path, part, name)
+        (Path(path), part, name)
         for part, classes in sorted(files_of(folder).items(), key=lambda item: _PARTS.index(item[0]))
         for name, paths in classes.items()
         for path in paths
