@@ -77,7 +77,9 @@ def measure(words: list[str], epoch_seconds: float | None) -> tuple[dict[str, li
 
     def sample() -> None:
         while not over.wait(0.2):
-            samples.append((time.perf_counter(), *resident(process.pid)))
+            sampled = time.perf_counter(), *resident(process.pid)
+            if sampled[1]:  # it has not ended
+                samples.append(sampled)
 
     sampler = threading.Thread(target=sample)
     sampler.start()

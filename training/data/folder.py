@@ -12,7 +12,7 @@ from PIL import Image
 
 from training.data import decode
 from training.data.entries import Entries
-from training.data.given import ALL, SPLIT_NAMES, Given, Part, one_name_each
+from training.data.given import ALL, SPLIT_NAMES, Given, Part, are_characters, one_name_each
 from training.data.sources import Source
 from training.runs.command import InputError
 from training.runs.files import printable
@@ -91,6 +91,7 @@ def folder_as_test(folder: Path) -> Source:
         pool=entries,
         grey=grey,
         picture_size=picture_size,
+        mirrored=not are_characters(names),
         notices=tuple(notices),
     )
 
