@@ -1,5 +1,7 @@
 """Where pictures come from, and how they are split."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -161,6 +163,19 @@ def test_broken_pictures_are_left_out_counted_and_kept(pictures):
     for entries in data.splits.values():  # what is left still matches its label
         for i, label in enumerate(entries.labels):
             assert entries.picture(i)[16, 16].tolist() == list(COLOURS[data.class_names[label]])
+
+
+def test_a_pipe_is_left_out_and_not_waited_for(pictures):
+    """Neither when the pictures are looked at nor when they are read; the same in a list."""
+    pipe = pictures / "blue" / "0.png"  # the first that is looked at
+    pipe.unlink()
+    os.mkfifo(pipe)
+    files = [*pictures.rglob("*.png")]
+    rows = "".join(f"{file},{file.parent.name}\n" for file in files)
+    (pictures.parent / "list.csv").write_text("path,label\n" + rows)
+    for data in (pictures, pictures.parent / "list.csv"):
+        left_out = prepare(open_source(str(data)), 32, 3, quiet=True).left_out
+        assert [(bad.name, bad.reason) for bad in left_out] == [(str(pipe), "it is no regular file")]
 
 
 def test_a_broken_picture_can_stop_it(pictures):

@@ -1,6 +1,7 @@
 """Batches: every picture once an epoch, the same bytes for the same seed."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from training.data.pipeline import evaluation_batches, training_batches
@@ -8,8 +9,8 @@ from training.data.prepare import prepare
 from training.data.sources import open_source
 
 
-def digits(size=16, channels=1, cache="auto"):
-    return prepare(open_source("digits"), size, channels, cache=cache, quiet=True)
+def digits(size=16, channels=1, cache="auto", folder=None):
+    return prepare(open_source("digits"), size, channels, cache=cache, cache_dir=folder, quiet=True)
 
 
 def batches(data, seed=0, policy="digits", epochs=2, batch_size=50, threads=None):
@@ -22,17 +23,16 @@ def batches(data, seed=0, policy="digits", epochs=2, batch_size=50, threads=None
     return np.stack(images), np.stack(labels), steps
 
 
-def test_same_seed_same_bytes_whatever_the_threads_and_the_cache():
-    data = digits()
-    images, labels, _ = batches(data)
-    for other in (
-        batches(data, threads=1),
-        batches(data, threads=2),
-        batches(digits(cache="none")),
-        batches(digits(cache="memory")),
-    ):
-        np.testing.assert_array_equal(images, other[0])
-        np.testing.assert_array_equal(labels, other[1])
+def test_same_seed_same_bytes_whatever_the_threads_and_the_cache(tmp_path):
+    """Also the second epoch; the cache on disk is cold, then warm."""
+    images, labels, _ = batches(digits())
+    for cache in ("memory", "none", "disk", "disk"):
+        data = digits(cache=cache, folder=tmp_path)
+        for threads in (1, 2):
+            other = batches(data, threads=threads)
+            np.testing.assert_array_equal(images, other[0])
+            np.testing.assert_array_equal(labels, other[1])
+    assert "from an earlier run" in data.cache
 
 
 def test_another_seed_and_another_epoch_differ():
@@ -52,11 +52,14 @@ def test_an_epoch_shows_every_picture_once():
     assert shown <= {train.picture(i).tobytes() for i in range(len(train))}
 
 
-def test_a_picture_is_augmented_afresh_each_epoch():
+@pytest.mark.parametrize("cache", ["memory", "disk"])
+def test_a_picture_is_augmented_afresh_each_epoch(tmp_path, cache):
     """Cached pixels, new augmentation: the same picture comes out differently in the second epoch."""
-    one = prepare(open_source("digits"), 16, 1, quiet=True).splits["train"]
-    images, _, _ = batches(digits(), epochs=2)
-    assert len(np.unique(images.reshape(-1, 256), axis=0)) > 1.9 * len(one)
+    data = digits(cache=cache, folder=tmp_path)
+    stored = data.splits["train"].pixels.copy()
+    images, _, _ = batches(data, epochs=2)
+    assert len(np.unique(images.reshape(-1, 256), axis=0)) > 1.9 * len(stored)
+    np.testing.assert_array_equal(data.splits["train"].pixels, stored)  # nothing is written back
 
 
 def test_evaluation_keeps_the_last_partial_batch_and_the_order():

@@ -166,6 +166,7 @@ def test_settings_survive_the_way_through_json(tmp_path):
         preprocessing="unit",
         data_dir="d",
         cache="none",
+        cache_dir=Path("caches"),
         on_bad_image="fail",
         freeze=3,
         unfreeze_epochs=2,

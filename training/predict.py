@@ -12,7 +12,7 @@ import tyro
 
 from cnn_keras.tables import as_text
 from training.data import decode
-from training.data.folder import files_below
+from training.data.folder import content, files_below
 from training.phone.engines import open_engine
 from training.runs import command
 from training.runs.checks import positive
@@ -67,7 +67,7 @@ def predict(settings: Predict) -> int:
         good, pictures = [], []
         for file in files[start : start + BATCH]:
             try:
-                pictures.append(decode.read(file, card["image_size"], card["channels"]))
+                pictures.append(decode.read(content(file), card["image_size"], card["channels"]))
                 good.append(file)
             except (decode.BadImageError, OSError) as error:
                 broken += 1
@@ -102,7 +102,7 @@ def find(paths: Sequence[Path]) -> Iterator[Path]:
         files, _ = files_below(path)
         if not files:
             raise InputError(f"{path} has no pictures ({' '.join(decode.EXTENSIONS)}).")
-        yield from files
+        yield from map(Path, files)
 
 
 def _complain(file: Path, error: Exception, as_json: bool) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from training.data.cache import memory_bytes
 from training.data.entries import array_entries
 from training.data.given import ALL, Given, Part, numbered
-from training.data.prepare import memory_bytes
 from training.runs.command import InputError
 
 KEYS = {  # the arrays of each part; the second pair is how Keras's own files name them

@@ -49,7 +49,7 @@ KINDS = {
     "single_colour": ("of a single colour", "they show nothing: set them aside"),
     "exact_copies": ("exact copies", "each counts as many times as it is there; {copies}"),
     "near_copies": (
-        "re-encoded or resized copies",
+        "re-encoded, resized, brighter or darker copies",
         "each counts as many times as it is there; {copies}",
     ),
     "not_read": (
@@ -138,7 +138,7 @@ def check(folder: Path, seed: int = 0, quiet: bool = False) -> Check:
         InputError: If it has no pictures in class folders.
     """
     files = [
-        (path, part, name)
+        (Path(path), part, name)
         for part, classes in sorted(files_of(folder).items(), key=lambda item: _PARTS.index(item[0]))
         for name, paths in classes.items()
         for path in paths
@@ -190,7 +190,7 @@ def _add_copies(
     """Add the pictures that are there more than once."""
     for group in copies:
         exact = len({checked.pictures[i].digest for i in group}) == 1
-        kind = "exact copies" if exact else "re-encoded or resized"
+        kind = "exact copies" if exact else "re-encoded, resized, brighter or darker"
         names = tuple(checked.names[i] for i in group)
         parts = _in_order(checked.parts[i] for i in group)
         fitted = _in_order(fit_parts[i] for i in group)

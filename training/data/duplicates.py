@@ -1,9 +1,10 @@
-"""Copies of a picture: files of the same bytes, and re-encoded or resized ones.
+"""Copies of a picture: files of the same bytes, and re-encoded, resized, brighter or darker ones.
 
-Re-encoded copies are searched in two steps. A perceptual hash of 64 bits (the signs of the lowest
-frequencies of a small grey copy, about their median) proposes pairs; a pair counts where the small
-copies themselves agree. The limits were chosen on photographs (quality 10 to 75, sides from a quarter
-to the double) and on pictures that only resemble one another (scanned digits, clothes).
+The latter are searched in two steps. A perceptual hash of 64 bits (the signs of the lowest frequencies
+of a small grey copy, about their median) proposes pairs; a pair counts where the small copies themselves
+agree, as they are or but for brightness and contrast. The limits were chosen on photographs (quality 10
+to 75, sides from a quarter to the double, darker and brighter) and on pictures that only resemble one
+another (scanned digits, clothes).
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ import numpy as np
 
 BITS_APART = 7  # hashes of copies differ in no more bits
 CORRELATION = 0.98  # of the grey levels of two copies: at least
-RMS_LEVELS = 12.0  # root mean square of their difference: at most
+RMS_LEVELS = 12.0  # root mean square of their difference: at most,
+FITTED_RMS_LEVELS = 8.0  # or so much after the best straight line from one's levels to the other's
 _LEAST_CONTRAST = 2.0  # standard deviation in levels; below it there is no shape to compare
 
 _BANDS, _BAND_BITS = 4, 16  # of 7 differing bits, one of four bands of 16 has at most one
@@ -54,8 +56,12 @@ def alike(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     a, b = (x.reshape(len(x), size).astype(np.float32) for x in (first, second))
     rms = np.sqrt(np.mean((a - b) ** 2, axis=1))
     a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
-    lengths = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
-    return ((a * b).sum(axis=1) >= CORRELATION * lengths) & (rms <= RMS_LEVELS)
+    deviations = np.sqrt(np.mean(a**2, axis=1)), np.sqrt(np.mean(b**2, axis=1))
+    covariance = np.mean(a * b, axis=1)
+    product = deviations[0] * deviations[1]
+    correlation = np.divide(covariance, product, out=np.zeros_like(product), where=product > 0)
+    fitted_rms = np.maximum(*deviations) * np.sqrt(np.clip(1 - correlation**2, 0, 1))
+    return (correlation >= CORRELATION) & ((rms <= RMS_LEVELS) | (fitted_rms <= FITTED_RMS_LEVELS))
 
 
 def groups(digests: list[bytes], small: np.ndarray) -> list[np.ndarray]:

@@ -13,6 +13,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from training.data import decode
+from training.data.folder import content
 
 ENDINGS = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -92,12 +93,11 @@ def examine(path: Path) -> tuple[Picture, np.ndarray | None]:
         What was found, and a small grey copy, uint8 (SIDE, SIDE), 0..255; None where it is broken.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait for ever
-            return Picture("it is no regular file", {}), None
-        data = path.read_bytes()
+        data = content(path)
         image = decode.open_picture(data)
     except decode.BadImageError as error:
-        return Picture(str(error), {}, size_bytes=path.stat().st_size), None
+        size_bytes = path.stat().st_size if path.is_file() else 0
+        return Picture(str(error), {}, size_bytes=size_bytes), None
     except OSError as error:
         return Picture(error.strerror or str(error), {}), None
     traits = _stored(path.name, data)

@@ -1,7 +1,9 @@
 """Pictures in folders: one sub-folder a class, or train/ val/ [test/] of them."""
 
 import hashlib
+import io
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from PIL import Image
 
 from training.data import decode
 from training.data.entries import Entries
-from training.data.given import ALL, SPLIT_NAMES, Given, Part, one_name_each
+from training.data.given import ALL, SPLIT_NAMES, Given, Part, are_characters, one_name_each
 from training.data.sources import Source
 from training.runs.command import InputError
 from training.runs.files import printable
@@ -89,11 +91,12 @@ def folder_as_test(folder: Path) -> Source:
         pool=entries,
         grey=grey,
         picture_size=picture_size,
+        mirrored=not are_characters(names),
         notices=tuple(notices),
     )
 
 
-def files_of(folder: Path) -> dict[str, dict[str, list[Path]]]:
+def files_of(folder: Path) -> dict[str, dict[str, list[str]]]:
     """Return all picture files by split ("" where the folder is not split) and by class.
 
     Also those that a fit leaves out: of classes that are not in train/, of a folder without train/.
@@ -130,10 +133,11 @@ def _loose_pictures(folder: Path) -> list[str]:
     return [f"{folder} has {len(loose)} picture(s) in no class folder, e.g. '{min(loose)}': ignored"]
 
 
-def files_below(folder: Path) -> tuple[list[Path], list[Path]]:
+def files_below(folder: Path) -> tuple[list[str], list[str]]:
     """Return the pictures in a folder and those below it, and its other files; none that is hidden.
 
-    Links are followed, but no folder is read twice.
+    Links are followed, but no folder is read twice. Plain text, because a million paths would take five
+    times its memory.
     """
     pictures, others, seen = [], [], set()
     for parent, folders, names in os.walk(folder, followlinks=True):
@@ -144,7 +148,7 @@ def files_below(folder: Path) -> tuple[list[Path], list[Path]]:
         seen.add(here)
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         for name in sorted(n for n in names if not n.startswith(".")):
-            (pictures if _is_picture(name) else others).append(Path(parent, name))
+            (pictures if _is_picture(name) else others).append(f"{parent}{os.sep}{name}")
     return pictures, others
 
 
@@ -152,15 +156,15 @@ def _is_picture(name: str) -> bool:
     return name.lower().endswith(decode.EXTENSIONS) and not name.startswith(".")
 
 
-def _files_of_classes(classes: list[Path], notices: list[str]) -> dict[str, list[Path]]:
+def _files_of_classes(classes: list[Path], notices: list[str]) -> dict[str, list[str]]:
     """Return the picture files of each class folder, by class name; empty classes become notices."""
-    found: dict[str, list[Path]] = {}
+    found: dict[str, list[str]] = {}
     for path in classes:
         files, others = files_below(path)
         if others:
             notices.append(
                 f"{path} has {len(others)} file(s) that are no pictures by their names, e.g. "
-                f"'{others[0].name}': ignored"
+                f"'{Path(others[0]).name}': ignored"
             )
         if files:
             found[printable(path.name)] = files  # labels.txt has one name a line
@@ -169,28 +173,37 @@ def _files_of_classes(classes: list[Path], notices: list[str]) -> dict[str, list
     return found
 
 
-def _entries(files: dict[str, list[Path]], names: tuple[str, ...]) -> Entries:
+def _entries(files: dict[str, list[str]], names: tuple[str, ...]) -> Entries:
     paths = [path for name in names for path in files.get(name, ())]
     labels = [i for i, name in enumerate(names) for _ in files.get(name, ())]
     return file_entries(paths, np.array(labels, np.int32))
 
 
-def file_entries(paths: Sequence[Path], labels: np.ndarray, groups: np.ndarray | None = None) -> Entries:
+def file_entries(paths: Sequence[str], labels: np.ndarray, groups: np.ndarray | None = None) -> Entries:
     """Return entries over picture files; one that is not there is told like a broken one."""
-
-    def content(i: int) -> bytes:
-        try:
-            return paths[i].read_bytes()
-        except FileNotFoundError:
-            raise decode.BadImageError("there is no such file") from None
-
     return Entries(
         np.asarray(labels, np.int32),
-        tuple(str(path) for path in paths),
-        lambda i: decode.open_picture(content(i)),
-        lambda i: hashlib.sha256(content(i)).digest(),
+        tuple(paths),
+        lambda i: decode.open_picture(content(paths[i])),
+        lambda i: hashlib.sha256(content(paths[i])).digest(),
         groups,
     )
+
+
+def content(path: str | Path) -> bytes:
+    """Return what is in a picture file.
+
+    Raises:
+        BadImageError: If there is none, or it is a pipe or the like, which might never end.
+        OSError: If it cannot be read.
+    """
+    file = Path(path)
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):  # reading a pipe would wait for ever
+            raise decode.BadImageError("it is no regular file")
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise decode.BadImageError("there is no such file") from None
 
 
 def look(entries: Entries) -> tuple[bool, int]:
@@ -198,7 +211,7 @@ def look(entries: Entries) -> tuple[bool, int]:
     modes, sides = set(), []
     for i in np.linspace(0, len(entries) - 1, num=min(64, len(entries)), dtype=int):
         try:
-            with Image.open(entries.names[i], formats=decode.FORMATS) as image:
+            with Image.open(io.BytesIO(content(entries.names[i])), formats=decode.FORMATS) as image:
                 modes.add(image.mode)
                 sides.append(min(image.size))
         except Exception:  # broken ones are reported when they are decoded

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from training.data.arrays import checked_labels
+from training.data.cache import memory_bytes
 from training.data.entries import array_entries
 from training.data.given import ALL, SPLIT_NAMES, Given, Part
-from training.data.prepare import memory_bytes
 from training.runs.command import InputError
 
 PICTURE = "a picture, uint8 (height, width), (height, width, 1) or (height, width, 3)"

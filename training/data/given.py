@@ -47,7 +47,8 @@ class Given:
         parts: "train" and perhaps "val" and "test", or `ALL` alone.
         grey: Whether all pictures are grey.
         picture_size: Usual length of the pictures' shorter sides, pixels.
-        mirrored: Whether a mirrored picture still belongs to its class.
+        mirrored: Whether a mirrored picture still belongs to its class, as far as is known without their
+            names: those that are named as characters are taken for such.
         shares: What is held out of pictures that did not come split; its "val", out of those for
             training that came without.
         titles: What to call a part in messages, where that is not its name.
@@ -111,6 +112,9 @@ def to_source(given: Given, seed: int) -> Source:
             "pictures, or split them into train and val yourself."
         )
     notices += _shared_groups(splits)
+    if given.mirrored and are_characters(names):
+        named = f"the classes are named as characters are ({', '.join(names[:3])}, ...)"
+        notices.append(f"{named}: --augment auto does not mirror their pictures")
     return _source(given, names, splits, notices, pool=pool, own_splits=own_splits)
 
 
@@ -171,6 +175,11 @@ def one_name_each(data: Any, names: Iterable[str]) -> None:
                 "case, spaces or Unicode form only). Rename or merge them."
             )
         seen[key] = name
+
+
+def are_characters(names: Iterable[str]) -> bool:
+    """Tell whether all classes are named as characters are: a single character or a number each."""
+    return all(len(name) == 1 or name.isdecimal() for name in names)
 
 
 def numbered(
@@ -244,6 +253,6 @@ def _source(given: Given, names, splits, notices, *, pool: Entries, own_splits: 
         grey=given.grey,
         picture_size=given.picture_size,
         own_splits=own_splits,
-        mirrored=given.mirrored,
+        mirrored=given.mirrored and not are_characters(names),
         notices=tuple(notices),
     )

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.data.augment import augment
+from training.data.cache import is_shareable
 from training.data.mixing import Mixing
 from training.data.prepare import Split
 from training.data.targets import Targets
@@ -70,7 +71,7 @@ def training_batches(
         dataset = dataset.enumerate(first_step).map(mixed, num_parallel_calls=tf.data.AUTOTUNE)
     if targets and not targets.plain:
         dataset = dataset.map(targets, num_parallel_calls=tf.data.AUTOTUNE)
-    return dataset.prefetch(tf.data.AUTOTUNE), steps
+    return _as_it_is(dataset.prefetch(tf.data.AUTOTUNE)), steps
 
 
 def picture_seed(seed: int, epoch: tf.Tensor | int, index: tf.Tensor | int) -> tf.Tensor:
@@ -83,14 +84,21 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     """Make the batches of one pass over all pictures in order, the last one perhaps smaller."""
     dataset = tf.data.Dataset.range(len(split))
     dataset = dataset.map(_reader(split), num_parallel_calls=tf.data.AUTOTUNE)
-    return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    return _as_it_is(dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE))
+
+
+def _as_it_is(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Switch off rewriting: it would copy all cached pixels into the graph, and betters nothing."""
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False
+    return dataset.with_options(options)
 
 
 def _reader(split: Split):
     """Return a graph function from an index to (picture, label)."""
     labels = tf.constant(split.labels)
     if split.pixels is not None:
-        pixels = tf.constant(split.pixels)
+        pixels = _tensor(split.pixels)
         return lambda i: (tf.gather(pixels, i), tf.gather(labels, i))
     shape = split.picture(0).shape
 
@@ -99,3 +107,11 @@ def _reader(split: Split):
         return tf.ensure_shape(image, shape)
 
     return lambda i: (decoded(i), tf.gather(labels, i))
+
+
+def _tensor(pixels: np.ndarray) -> tf.Tensor:
+    """Return cached pixels as a tensor, in the same memory where that can be: they may fill it."""
+    if is_shareable(pixels):
+        return tf.experimental.dlpack.from_dlpack(pixels.__dlpack__())
+    with tf.device("CPU"):
+        return tf.constant(pixels)

@@ -1,25 +1,27 @@
 """From labelled entries to the pixels of one network's size, in memory or decoded afresh each epoch."""
 
 import hashlib
-import os
+import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from training.data import cache as caches
 from training.data import decode
+from training.data.cache import Cache
 from training.data.entries import Entries
+from training.data.reading import OnBadImage, Read, read_split
 from training.data.sources import Source
+from training.data.stored import maybe_stored
 from training.runs.command import InputError
 from training.runs.files import printable
 
-Cache = Literal["auto", "memory", "none"]
 SHOWN = 20  # broken pictures in a message
-OnBadImage = Literal["skip", "fail"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Split:
         labels: int32 (n,).
         names: What to call each picture.
         picture: Returns picture i: uint8 (image_size, image_size, channels), 0..255.
-        pixels: All pictures, uint8 (n, image_size, image_size, channels), where they are cached.
+        pixels: All pictures, uint8 (n, image_size, image_size, channels), where they are cached: in
+            memory, or on disk and mapped into memory.
         fingerprint: SHA-256 over encoded pictures and labels, hexadecimal.
     """
 
@@ -62,6 +65,7 @@ class Data:
         image_size: Side of the square pictures, pixels.
         channels: 1 or 3.
         left_out: Pictures that could not be read.
+        cache: Where the decoded pictures are kept and why, for the user.
         larger: The training pictures at a larger side, for augmentation that crops. Those in `splits`
             are then made of these.
     """
@@ -71,6 +75,7 @@ class Data:
     image_size: int
     channels: int
     left_out: tuple[LeftOut, ...]
+    cache: str = ""
     larger: Split | None = None
 
     @property
@@ -92,6 +97,7 @@ def prepare(
     train_size: int | None = None,
     parts: tuple[str, ...] = ("train", "val", "test"),
     cache: Cache = "auto",
+    cache_dir: Path | None = None,
     on_bad_image: OnBadImage = "skip",
     quiet: bool = False,
 ) -> Data:
@@ -104,8 +110,9 @@ def prepare(
         train_size: Side of the training pictures that augmentation takes, pixels; by default
             `image_size`.
         parts: Splits to prepare.
-        cache: "memory" keeps the decoded pixels, "none" decodes again in each epoch, "auto" keeps them
-            where they fit into a quarter of the machine's memory.
+        cache: "memory" and "disk" keep the decoded pixels there, "none" decodes again in each epoch,
+            "auto" chooses by their size; see `training.data.cache.choose`.
+        cache_dir: Where "disk" is; by default among the user's caches.
         on_bad_image: "skip" leaves broken pictures out, "fail" stops at the first.
         quiet: Show no progress bar.
 
@@ -115,25 +122,32 @@ def prepare(
     wanted = {name: source.splits[name] for name in parts if name in source.splits}
     count = sum(map(len, wanted.values()))
     sizes = dict.fromkeys(wanted, image_size) | {"train": train_size or image_size}
-    needed = sum(len(entries) * sizes[name] ** 2 * channels for name, entries in wanted.items())
-    keep = cache == "memory" or (cache == "auto" and needed <= memory_bytes() // 4)
-    splits, left_out = {}, []
+    shapes = {n: (len(entries), sizes[n], sizes[n], channels) for n, entries in wanted.items()}
+    folder = cache_dir or caches.default_folder()
+    to_write = [shape for shape in shapes.values() if not maybe_stored(folder, shape)]
+    needed, missing = (sum(map(math.prod, some)) for some in (shapes.values(), to_write))
+    place = caches.choose(cache, needed, missing, folder)
+    splits, left_out, stored = {}, [], []
     with tqdm(
         total=count, desc="reading pictures", unit=" pictures", leave=False, disable=quiet or None
     ) as bar:
         for name, entries in wanted.items():
-            splits[name], bad = _prepare_split(entries, sizes[name], channels, keep, on_bad_image, bar)
+            read, place = read_split(entries, shapes[name], place, on_bad_image, bar)
+            stored.append(read.stored)
+            bad = [LeftOut(entries.names[i], reason) for i, reason in read.bad.items()]
             left_out += bad
-            if not len(splits[name]):
+            if len(bad) == len(entries):
                 lines = [f"{b.name}: {b.reason}" for b in bad[:SHOWN]]
                 lines += [f"... and {len(bad) - SHOWN} more"] * (len(bad) > SHOWN)
                 raise InputError("\n".join([f"no picture of '{name}' could be read:", *lines]))
+            splits[name] = _split(entries, shapes[name], read)
     _check_classes(source, splits)
     larger = None
     if "train" in splits and sizes["train"] != image_size:
         larger = splits["train"]
         splits["train"] = _resized(larger, image_size, channels)
-    return Data(source, splits, image_size, channels, tuple(left_out), larger)
+    why = place.why + "; from an earlier run" * all(stored)
+    return Data(source, splits, image_size, channels, tuple(left_out), why, larger)
 
 
 def notes(data: Data, card: dict[str, Any] | None = None) -> list[str]:
@@ -156,62 +170,24 @@ def notes(data: Data, card: dict[str, Any] | None = None) -> list[str]:
     return found
 
 
-def memory_bytes() -> int:
-    """Return the machine's memory, or 8 GB where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 8 * 10**9
-
-
-def _prepare_split(
-    entries: Entries, image_size: int, channels: int, keep: bool, on_bad_image: OnBadImage, bar: tqdm
-) -> tuple[Split, list[LeftOut]]:
-    shape = (image_size, image_size, channels)
-    pixels = np.empty((len(entries) if keep else 0, *shape), np.uint8)
-
-    def one(i: int) -> str | bytes:
-        """Return the digest of picture i, or why it cannot be read."""
-        try:
-            digest = entries.digest(i)
-            picture = decode.resize(entries.load(i), image_size, channels)
-        except (decode.BadImageError, OSError) as error:
-            return str(error)
-        if keep:
-            pixels[i] = picture
-        return digest
-
-    good, bad, fingerprint = [], [], hashlib.sha256()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        try:
-            for i, result in enumerate(pool.map(one, range(len(entries)))):
-                bar.update()
-                if isinstance(result, str):
-                    bad.append(LeftOut(entries.names[i], result))
-                    if on_bad_image == "fail":
-                        raise InputError(
-                            f"{entries.names[i]}: {result} (--on-bad-image skip leaves it out)"
-                        )
-                else:
-                    good.append(i)
-                    fingerprint.update(result + int(entries.labels[i]).to_bytes(4, "little"))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    kept = np.array(good, int)
-    if keep and bad:
-        pixels = pixels[kept]
+def _split(entries: Entries, shape: tuple[int, ...], read: Read) -> Split:
+    """Make a split of the pictures that can be read."""
+    kept = np.delete(np.arange(len(entries)), list(read.bad))
+    labels = entries.labels[kept]
+    described = [read.identities[kept], labels.astype("<i4")[:, None].view(np.uint8)]
 
     def picture(i: int) -> np.ndarray:
-        return pixels[i] if keep else decode.resize(entries.load(kept[i]), image_size, channels)
+        if read.pixels is not None:
+            return read.pixels[i]
+        return decode.resize(entries.load(kept[i]), *shape[2:])
 
     return Split(
-        entries.labels[kept],
-        tuple(entries.names[i] for i in good),
+        labels,
+        tuple(entries.names[i] for i in kept.tolist()),
         picture,
-        pixels if keep else None,
-        fingerprint.hexdigest(),
-    ), bad
+        read.pixels,
+        hashlib.sha256(np.hstack(described)).hexdigest(),
+    )
 
 
 def _resized(split: Split, image_size: int, channels: int) -> Split:

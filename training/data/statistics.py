@@ -1,12 +1,9 @@
 """Figures over all pixels of a split."""
 
-import os
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 from tqdm import tqdm
 
+from training.data.parallel import in_order
 from training.data.prepare import Split
 
 
@@ -22,14 +19,9 @@ def channel_moments(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]
     """
     channels = split.picture(0).shape[-1]
     counts = np.zeros((channels, 256), np.int64)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting = deque()
-        for i in tqdm(range(len(split)), "measuring pixels", leave=False, disable=None):
-            waiting.append(pool.submit(_histogram, split, i))
-            if len(waiting) > 4 * (os.cpu_count() or 1):
-                counts += waiting.popleft().result()
-        for result in waiting:
-            counts += result.result()
+    histograms = in_order(lambda i: _histogram(split, i), len(split))
+    for found in tqdm(histograms, "measuring pixels", len(split), leave=False, disable=None):
+        counts += found
     # in whole numbers: exact, however many pictures there are
     means, variances = [], []
     for channel in counts.tolist():

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +16,11 @@ NEEDED, OPTIONAL = ("path", "label"), ("split", "group")
 SHOWN = 5  # wrong lines in a message
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """A line of the file; `split` is ours or None, `group` may be None."""
 
-    path: Path
+    path: str
     label: str
     split: str | None
     group: str | None
@@ -63,7 +64,7 @@ def _rows(file: Path) -> tuple[list[Row], list[str]]:
         columns = [name.strip().lower() for name in next(lines, [])]
         _check_columns(file, columns)
         rows, wrong = [], []
-        first_line: dict[Path, int] = {}
+        first_line: dict[str, int] = {}
         for cells in lines:
             if not any(cell.strip() for cell in cells):
                 continue
@@ -128,8 +129,8 @@ def _row(folder: Path, columns: list[str], cells: list[str]) -> Row | str:
     if "\0" in values["path"]:
         return "the path has a zero byte"
     return Row(
-        path=Path(folder, values["path"]),
-        label=values["label"],
+        path=str(Path(folder, values["path"])),
+        label=sys.intern(values["label"]),
         split=split and SPLIT_NAMES[split.lower()],
         group=values.get("group"),
     )

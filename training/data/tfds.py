@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from training.data import decode
+from training.data.cache import memory_bytes
 from training.data.entries import Entries
 from training.data.given import ALL, SPLIT_NAMES, Given, Part
-from training.data.prepare import memory_bytes
 from training.runs.command import InputError, log
 
 VAL_SHARE = 0.1
-NOT_MIRRORED = ("mnist", "svhn", "emnist", "kmnist", "digits", "omniglot", "binary_alpha_digits")
+NOT_MIRRORED = ("mnist", "omniglot")  # beside sets whose classes are named as characters are
 
 
 def read_tfds(name: str, data_dir: str | None) -> Given:

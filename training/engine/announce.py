@@ -32,6 +32,7 @@ def announce(
         "network": f"{settings.arch}{knobs}: {params:,} parameters, {macs / 1e6:,.1f} M MACs",
         "input": f"{size} x {size} x {choices.channels} pixels, scaled '{choices.scaling}'",
         "images": f"{counts} from {settings.data}",
+        "cache": data.cache,
         "classes": f"{classes}: {shown}",
         "weights": settings.weights or f"random, seed {settings.seed}",
         "training": _plan(settings, choices),

@@ -64,6 +64,7 @@ def train(
         choices.channels,
         train_size=choices.stored_size,
         cache=settings.cache,
+        cache_dir=settings.cache_dir,
         on_bad_image=settings.on_bad_image,
     )
     choices = plan.measure(choices, data)

@@ -109,8 +109,11 @@ class Pictures:
     data_dir: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Where TensorFlow Datasets keeps its files; archives under FOLDER/downloads/manual need no
     network."""
-    cache: Literal["auto", "memory", "none"] = "auto"
-    """Keep decoded pictures in memory: auto where they fit into a quarter of it."""
+    cache: Literal["auto", "memory", "disk", "none"] = "auto"
+    """Where decoded pictures are kept: auto is memory where they fit into a quarter of it, else disk
+    where they take at most half of what is free, else none (decoded again in every epoch)."""
+    cache_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Where --cache disk is; by default ~/.cache/cnn_keras. Everything there may be deleted."""
     on_bad_image: Literal["skip", "fail"] = "skip"
     """Leave broken pictures out and list them in the run, or stop at the first."""
 
@@ -254,6 +257,8 @@ class Fit(Main, Network, Pictures, Training, Optimization, Interruption, Output)
             )
         check_data_name(self.data)
         check_writable(self.resume or self.out, "--resume" if self.resume else "--out")
+        if self.cache_dir is not None:
+            check_writable(self.cache_dir, "--cache-dir")
         if self.stage_by_stage and not self.knobs.get("aux"):
             raise InputError("--stage-by-stage needs the auxiliary classifiers: --knob aux=True.")
         check_weights(self.weights)

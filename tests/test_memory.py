@@ -1,0 +1,81 @@
+"""Memory: a folder of very many files needs no more than the list of their names."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+import tracemalloc
+
+import pytest
+from conftest import ROOT
+
+from benchmarks import memory
+from training.data.parallel import in_order
+from training.data.sources import open_source
+
+
+def test_a_list_of_files_takes_little_more_than_their_names(tmp_path):
+    """The lists of a folder and of a CSV, split; a `Path` alone would be 400 bytes more."""
+    count = 4000
+    memory.make_folder(tmp_path / "pictures", count)
+    files = sorted(map(str, (tmp_path / "pictures").glob("class*/*.jpg")))
+    assert len(files) == count
+    lines = [f"{file},{file.split('/')[-2]}" for file in files]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label", *lines]))
+    names = sum(map(sys.getsizeof, files)) / count
+    open_source(str(tmp_path / "pictures"))  # what is loaded once
+    for data in ("pictures", "list.csv"):
+        tracemalloc.start()
+        source = open_source(str(tmp_path / data))
+        kept, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert sum(map(len, source.splits.values())) == count
+        assert kept / count < names + 100
+        assert peak / count < 3 * names + 600
+
+
+def test_work_is_done_in_order_and_not_far_ahead():
+    started, lock, most = 0, threading.Lock(), 0
+
+    def work(i):
+        nonlocal started
+        with lock:
+            started += 1
+        return i
+
+    for i, result in enumerate(in_order(work, 10_000)):
+        assert result == i
+        if i % 1000 == 0:
+            time.sleep(0.01)  # threads that could run ahead would
+        most = max(most, started - i)
+    assert i == 9999
+    assert most <= 16 * (2 * os.cpu_count() + 2)
+    assert list(in_order(work, 0)) == []
+
+
+def test_an_error_ends_the_work():
+    def work(i):
+        if i == 100:
+            raise ValueError(i)
+        return i
+
+    with pytest.raises(ValueError, match="100"):
+        list(in_order(work, 100_000))
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_over_an_epoch(tmp_path):
+    """A whole fit on 20,000 pictures, as the benchmark measures it."""
+    words = [sys.executable, "-m", "benchmarks.memory", "--pictures", "20000", "--place", tmp_path]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    rows = {
+        line.split("|")[1].strip(): [c.strip().replace(",", "") for c in line.split("|")[2:-1]]
+        for line in done.stdout.splitlines()
+        if line.startswith("| ") and "---" not in line and "phase" not in line
+    }
+    assert list(rows) == list(memory.PHASES.values())
+    *_, highest, growth = map(float, rows["one epoch and its validation"])
+    assert growth < 60
+    assert highest < 900
