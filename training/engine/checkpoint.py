@@ -86,7 +86,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._kept = {type(c).__name__: c for c in kept if hasattr(c, "restore")}
         self._variables = {
             "model": _distinct([*everything.variables, *model.variables], but=model.metrics_variables),
-            "optimizer": [*optimizer_variables(model.optimizer), *more],
+            "optimizer": _distinct([*model.optimizer.variables, *more]),
             "metrics": list(model.metrics_variables),
         }
         if self._saved is None:
@@ -189,14 +189,6 @@ class Checkpoint(keras.callbacks.Callback):
             )
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
-
-
-def optimizer_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
-    """Return all variables of an optimizer, those too that Keras does not list (one of Nadam's)."""
-    inner = [getattr(optimizer, "inner_optimizer", None), *getattr(optimizer, "optimizers", ())]
-    own = [v for v in vars(optimizer).values() if isinstance(v, keras.Variable)]
-    others = [v for o in inner if o is not None for v in optimizer_variables(o)]
-    return _distinct([*optimizer.variables, *own, *others])
 
 
 def _distinct(
