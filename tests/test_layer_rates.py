@@ -117,6 +117,17 @@ def test_decay_by_hand():
     assert decayed([["a", "b"], ["c"], ["d"]], 0.5) == {"a": 0.25, "b": 0.25, "c": 0.5, "d": 1}
 
 
+def test_the_first_block_of_every_network_has_a_twentieth_of_the_rate_in_fine_tuning():
+    for name, blocks in (("lenet5", 5), ("resnet20", 11)):
+        network = cnn_keras.build(name, (32, 32, 3), 10)
+        choices = dataclasses.replace(CHOICES, layer_decay=None)
+        decay = plan.adapt(choices, network).layer_decay
+        assert decay ** (blocks - 1) == pytest.approx(0.05, rel=0.02)
+        from_scratch = dataclasses.replace(choices, fine_tune=False)
+        assert plan.adapt(from_scratch, network).layer_decay == 1
+        assert plan.adapt(dataclasses.replace(choices, layer_decay=0.9), network).layer_decay == 0.9
+
+
 @pytest.mark.parametrize(
     ("blocks", "epochs", "learning"),
     [

@@ -177,7 +177,7 @@ def test_learning_rates_grow_with_the_batch():
     assert default_lr("nesterov", 32, fine_tune=False) == 0.05
     assert default_lr("nesterov", 128, fine_tune=False) == 0.2
     assert default_lr("adamw", 128, fine_tune=False) == pytest.approx(8e-3)
-    assert default_lr("adamw", 128, fine_tune=True) == pytest.approx(2e-5)
+    assert default_lr("adamw", 128, fine_tune=True) == pytest.approx(6e-4)
 
 
 def test_every_optimizer_is_a_choice_of_the_command():

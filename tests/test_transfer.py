@@ -294,4 +294,7 @@ def test_the_benchmark_trains_both_ways(drawn_pictures, drawn_fit):
     words += ["--weights", drawn_fit[1] / "model.weights.h5", "--image-size", 32, "--repeats", 1]
     process = run_command(*words)
     assert process.returncode == 0, process.stderr
-    assert re.search(r"^\| 0 \| [01]\.\d+ \| [\d.]+ \(\d+\) \|", process.stdout, re.MULTILINE)
+    row = r"^\| 0 \| (?:features|plain) \| ([01]\.\d+) \| \d+ \| [\d.]+ \| [\d.]+ \|$"
+    ours, theirs = (float(a) for a in re.findall(row, process.stdout, re.MULTILINE))
+    assert ours == pytest.approx(theirs, abs=0.2)
+    assert "ratio, whole: median" in process.stdout

@@ -66,7 +66,7 @@ def _plan(settings: Fit, choices: Choices) -> str:
     )
     mixed = {"MixUp": settings.mixup, "CutMix": settings.cutmix}
     how += "".join(f", {name} {alpha:g}" for name, alpha in mixed.items() if alpha)
-    if choices.layer_decay != 1:
+    if choices.layer_decay not in (None, 1):
         how += f"; the rate times {choices.layer_decay:g} from each block to the one before it"
     if settings.unfreeze_epochs:
         how += f"; all blocks learn from epoch {settings.unfreeze_epochs} on"

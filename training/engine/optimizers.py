@@ -43,7 +43,8 @@ class Kind:
     Attributes:
         make: Its class.
         lr: Largest learning rate from scratch, for batches of 32.
-        fine_tune_lr: The same for weights that come from elsewhere.
+        fine_tune_lr: The same for weights that come from elsewhere; of the head, the layers below have
+            less.
         weight_decay: Decoupled weight decay.
         scaling: How the rate grows with the batch size: "linear" (Goyal et al. 2017) for those that
             follow the gradient's size, "root" (Malladi et al. 2022) for those that divide by it.
@@ -60,15 +61,15 @@ class Kind:
 
 _sgd, _k = keras.optimizers.SGD, keras.optimizers
 OPTIMIZERS = {
-    "sgd": Kind(_sgd, 0.1, 1e-2, 0.0, "linear", "Robbins and Monro 1951"),
-    "momentum": Kind(partial(_sgd, momentum=0.9), 0.05, 1e-3, 0.0, "linear", "Polyak 1964"),
+    "sgd": Kind(_sgd, 0.1, 1e-1, 0.0, "linear", "Robbins and Monro 1951"),
+    "momentum": Kind(partial(_sgd, momentum=0.9), 0.05, 1e-2, 0.0, "linear", "Polyak 1964"),
     "nesterov": Kind(
-        partial(_sgd, momentum=0.9, nesterov=True), 0.05, 1e-3, 0.0, "linear", "Sutskever et al. 2013"
+        partial(_sgd, momentum=0.9, nesterov=True), 0.05, 1e-2, 0.0, "linear", "Sutskever et al. 2013"
     ),
     "adagrad": Kind(_k.Adagrad, 0.02, 1e-4, 0.0, "root", "Duchi et al. 2011"),
     "rmsprop": Kind(_k.RMSprop, 1e-3, 1e-5, 0.0, "root", "Tieleman and Hinton 2012"),
     "adam": Kind(_k.Adam, 2e-3, 1e-5, 0.0, "root", "Kingma and Ba 2015"),
-    "adamw": Kind(_k.AdamW, 4e-3, 1e-5, 0.01, "root", "Loshchilov and Hutter 2019"),
+    "adamw": Kind(_k.AdamW, 4e-3, 3e-4, 0.01, "root", "Loshchilov and Hutter 2019"),
     "nadam": Kind(_k.Nadam, 2e-3, 1e-5, 0.0, "root", "Dozat 2016"),
     "lion": Kind(_k.Lion, 4e-4, 1e-6, 0.1, "root", "Chen et al. 2023"),
     "muon": Kind(Muon, 4e-3, 1e-5, 0.01, "root", "Jordan et al. 2024; Liu et al. 2025"),

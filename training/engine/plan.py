@@ -49,7 +49,8 @@ class Choices:
         clip_value: Largest value of each gradient; None for no limit.
         head: How the head is trained on frozen features.
         frozen: Layers that never learn.
-        layer_decay: Factor of the learning rate from a block to the one before it.
+        layer_decay: Factor of the learning rate from a block to the one before it; None until `adapt`
+            has the network.
     """
 
     image_size: int
@@ -69,7 +70,7 @@ class Choices:
     clip_value: float | None = None
     head: HeadTraining = transfer.HEAD_TRAINING
     frozen: tuple[str, ...] = ()
-    layer_decay: float = 1.0
+    layer_decay: float | None = None
 
     @property
     def stored_size(self) -> int:
@@ -132,7 +133,7 @@ def choose(settings: Fit, source: Source) -> Choices:
         warmup_epochs=warmup,
         clip_value=settings.clip_value,
         head=transfer.head_training(settings),
-        layer_decay=settings.layer_decay or 1.0,
+        layer_decay=settings.layer_decay,
     )
 
 
@@ -207,6 +208,9 @@ def adapt(
     """
     if is_recurrent(network) and choices.clip_norm is None and choices.clip_value is None:
         choices = dataclasses.replace(choices, clip_norm=CLIP_NORM)
+    if choices.layer_decay is None:
+        decay = transfer.default_decay(network) if choices.fine_tune and choices.epochs else 1.0
+        choices = dataclasses.replace(choices, layer_decay=decay)
     choices = dataclasses.replace(choices, frozen=transfer.frozen_layers(network, freeze, fresh))
     if not choices.train_head or (transfer.is_linear(network) and set(fresh) <= {HEAD}):
         return choices

@@ -53,6 +53,7 @@ class HeadTraining:
 
 
 HEAD_TRAINING = HeadTraining()
+FIRST_SHARE = 0.05  # of the learning rate, that the block next to the picture has in fine-tuning
 
 
 def head_training(settings: Fit) -> HeadTraining:
@@ -124,6 +125,14 @@ def block_names(network: keras.Model) -> list[list[str]]:
     return [names for _, names in blocks.with_weights(network)]
 
 
+def default_decay(network: keras.Model) -> float:
+    """Return the factor of the learning rate from a block to the one before it, for fine-tuning.
+
+    It depends on the number of blocks: the first has the same small share in every network.
+    """
+    return round(FIRST_SHARE ** (1 / max(1, len(block_names(network)) - 1)), 3)
+
+
 def frozen_layers(network: keras.Model, freeze: Freeze, fresh: Collection[str]) -> tuple[str, ...]:
     """Return the layers that never learn: those of the first `freeze` blocks, if it is a number.
 
@@ -166,7 +175,7 @@ def layer_rates(
     network: keras.Model,
     frozen: Collection[str],
     *,
-    decay: float,
+    decay: float | None,
     unfreeze_epochs: int | None,
     steps: int,
 ) -> LayerRates | None:
@@ -175,13 +184,13 @@ def layer_rates(
     Args:
         network: The network that is kept.
         frozen: Its layers that never learn.
-        decay: Factor of the learning rate from a block to the one before it.
+        decay: Factor of the learning rate from a block to the one before it; None for 1.
         unfreeze_epochs: Epochs over which the blocks thaw; None where all learn from the start.
         steps: Steps an epoch.
     """
-    if decay == 1 and not unfreeze_epochs:
+    if decay in (None, 1) and not unfreeze_epochs:
         return None
     names = block_names(network)
     learning = [block for block in names if not set(block) & set(frozen)]
     starts = thawed(learning, unfreeze_epochs, steps) if unfreeze_epochs else {}
-    return LayerRates(decayed(names, decay), starts)
+    return LayerRates(decayed(names, decay or 1.0), starts)

@@ -150,7 +150,7 @@ class Optimization:
     """auto is adamw for training from scratch and nesterov (SGD with momentum 0.9) for fine-tuning."""
     layer_decay: Number = None
     """Factor of the learning rate from each block to the one before it, counted from the classifier,
-    e.g. 0.9; by default 1: all layers learn alike."""
+    e.g. 0.9; by default 1 from scratch, and in fine-tuning what leaves the first block a twentieth."""
     schedule: Schedule = "cosine"
     """How the learning rate goes on after its rise: step divides it by 10 after each third, plateau
     where the validation loss stops falling."""
