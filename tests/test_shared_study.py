@@ -139,6 +139,7 @@ def test_a_trial_whose_process_died_is_begun_anew(place, tmp_path):
     assert len(run_all(shared)) == 5
 
 
+@pytest.mark.slow
 def test_a_running_trial_is_left_alone(tmp_path):
     """By a second process: locks are a process's own."""
     shared = opened(tmp_path / "s")
@@ -159,6 +160,7 @@ def test_what_was_interrupted_comes_again(place, tmp_path):
     assert len(run_all(opened(tmp_path / "s", place))) == 5
 
 
+@pytest.mark.slow
 def test_more_trials_are_added(tmp_path):
     three = run_all(opened(tmp_path / "s", space=LR, sampler="random", limit=3))
     two = run_all(opened(tmp_path / "s", space=LR, sampler="random", limit=5))
@@ -211,6 +213,7 @@ def test_halving_keeps_the_best_third(tmp_path):
     assert kept == [0.9, 0.95]
 
 
+@pytest.mark.slow
 def test_importance_and_twins(tmp_path):
     space = parse_space(["lr=0..1", "l2=0..1"])
     shared = opened(tmp_path / "s", space=space, sampler="random", limit=12)

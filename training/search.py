@@ -151,6 +151,7 @@ def search(settings: Search) -> int:
     from training.engine import study, trials
     from training.engine.search import SharedStudy
     from training.report.search import conclude, summarise, write_report
+    from training.runs.files import printable
     from training.runs.settings import as_json
     from training.runs.words import fit_command
 
@@ -168,6 +169,8 @@ def search(settings: Search) -> int:
         limit=settings.limit,
     )
     log.info("study     %s, %d trial(s)", root, settings.limit)
+    for notice in source.notices:
+        log.warning("note: %s", printable(notice))
     until = None if settings.time is None else start + seconds(settings.time, "--time")
     status = DONE
     try:
