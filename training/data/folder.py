@@ -190,6 +190,7 @@ def file_entries(paths: Sequence[Path], labels: np.ndarray, groups: np.ndarray |
         lambda i: decode.open_picture(content(i)),
         lambda i: hashlib.sha256(content(i)).digest(),
         groups,
+        lambda i: str(paths[i]),
     )
 
 

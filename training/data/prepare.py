@@ -11,8 +11,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from training.data import decode
+from training.data import decode, jpeg
 from training.data.entries import Entries
+from training.data.jpeg import Jpegs
 from training.data.sources import Source
 from training.runs.command import InputError
 from training.runs.files import printable
@@ -40,6 +41,7 @@ class Split:
         picture: Returns picture i: uint8 (image_size, image_size, channels), 0..255.
         pixels: All pictures, uint8 (n, image_size, image_size, channels), where they are cached.
         fingerprint: SHA-256 over encoded pictures and labels, hexadecimal.
+        jpegs: The files of pictures that are not cached, for training to decode its crops of.
     """
 
     labels: np.ndarray
@@ -47,6 +49,7 @@ class Split:
     picture: Callable[[int], np.ndarray]
     pixels: np.ndarray | None
     fingerprint: str
+    jpegs: Jpegs | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -104,8 +107,9 @@ def prepare(
         train_size: Side of the training pictures that augmentation takes, pixels; by default
             `image_size`.
         parts: Splits to prepare.
-        cache: "memory" keeps the decoded pixels, "none" decodes again in each epoch, "auto" keeps them
-            where they fit into a quarter of the machine's memory.
+        cache: "memory" keeps the decoded pixels, "none" decodes again in each epoch (of JPEGs only the
+            crops, see `training.data.crops`), "auto" keeps them where they fit into a quarter of the
+            machine's memory.
         on_bad_image: "skip" leaves broken pictures out, "fail" stops at the first.
         quiet: Show no progress bar.
 
@@ -169,12 +173,16 @@ def _prepare_split(
 ) -> tuple[Split, list[LeftOut]]:
     shape = (image_size, image_size, channels)
     pixels = np.empty((len(entries) if keep else 0, *shape), np.uint8)
+    layouts = np.zeros((len(entries), 3), np.int32)
+    straight = not keep and entries.path is not None
 
     def one(i: int) -> str | bytes:
         """Return the digest of picture i, or why it cannot be read."""
         try:
             digest = entries.digest(i)
             picture = decode.resize(entries.load(i), image_size, channels)
+            if straight:
+                layouts[i] = jpeg.layout(entries.path(i))
         except (decode.BadImageError, OSError) as error:
             return str(error)
         if keep:
@@ -205,12 +213,16 @@ def _prepare_split(
     def picture(i: int) -> np.ndarray:
         return pixels[i] if keep else decode.resize(entries.load(kept[i]), image_size, channels)
 
+    jpegs = None
+    if straight and layouts.any():
+        jpegs = jpeg.Jpegs(lambda i: entries.path(kept[i]), layouts[kept])
     return Split(
         entries.labels[kept],
         tuple(entries.names[i] for i in good),
         picture,
         pixels if keep else None,
         fingerprint.hexdigest(),
+        jpegs,
     ), bad
 
 
@@ -222,7 +234,7 @@ def _resized(split: Split, image_size: int, channels: int) -> Split:
         image = Image.fromarray(stored[..., 0] if channels == 1 else stored)
         return decode.resize(image, image_size, channels)
 
-    return replace(split, picture=picture, pixels=None)
+    return replace(split, picture=picture, pixels=None, jpegs=None)
 
 
 def _check_classes(source: Source, splits: dict[str, Split]) -> None:
