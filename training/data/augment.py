@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from training.data.colour import jitter, pca_colour
 from training.data.geometry import (
+    BOXES,
     erase,
     flip,
     random_crop,
@@ -129,7 +130,40 @@ def augment(image: tf.Tensor, policy: str, seed: tf.Tensor, image_size: int | No
     if chosen.crop:
         operation, arguments = chosen.crop
         size = image_size or image.shape[0]
-        image = operation(image, tf.random.fold_in(seed, len(chosen.steps)), size, **arguments)
-    for step, (operation, arguments) in enumerate(chosen.steps):
-        image = operation(image, tf.random.fold_in(seed, step), **arguments)
+        image = operation(image, step_seed(seed, len(chosen.steps)), size, **arguments)
+    return alter(image, policy, seed)
+
+
+def crop_box(policy: str, seed: tf.Tensor, image_size: int) -> tf.Tensor | None:
+    """Return the part of a picture that `augment` takes from the same seed.
+
+    Args:
+        policy: A name from `POLICIES`.
+        seed: int32 or int64 (2,).
+        image_size: Side of the result, pixels.
+
+    Returns:
+        float32 (4,), shares of the picture's sides: top, left, height, width; None for all of it.
+    """
+    chosen = POLICIES[policy]
+    if not chosen.crop:
+        return None
+    operation, arguments = chosen.crop
+    side = stored_size(policy, image_size)
+    box = BOXES[operation](step_seed(seed, len(chosen.steps)), side, side, image_size, **arguments)
+    return tf.cast(box, tf.float32) / side
+
+
+def alter(image: tf.Tensor, policy: str, seed: tf.Tensor) -> tf.Tensor:
+    """Do what `augment` does after the crop."""
+    for step, (operation, arguments) in enumerate(POLICIES[policy].steps):
+        image = operation(image, step_seed(seed, step), **arguments)
     return image
+
+
+def step_seed(seed: tf.Tensor, step: int) -> tf.Tensor:
+    """Return what decides one step of a policy, int64 (2,): a stream of its own.
+
+    Adding is enough: the generator scrambles its seed. An index never reaches 2^40.
+    """
+    return tf.cast(seed, tf.int64) + tf.constant([0, step << 40], tf.int64)

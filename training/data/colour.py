@@ -51,7 +51,7 @@ def jitter(
     if contrast:
         values = _clipped(_blend(_mean_grey(values), values, 1 + contrast * draws[1]))
     if saturation and image.shape[-1] == 3:
-        values = _clipped(_blend(_grey(values), values, 1 + saturation * draws[2]))
+        values = _clipped(_saturated(values, 1 + saturation * draws[2]))
     if hue and image.shape[-1] == 3:
         values = tf.image.adjust_hue(values, hue * draws[3])
     return _as_bytes(values)
@@ -109,7 +109,7 @@ def adjust_saturation(image: tf.Tensor, factor: tf.Tensor | float) -> tf.Tensor:
     if image.shape[-1] == 1:
         return image
     values = tf.cast(image, tf.float32)
-    return _as_bytes(_blend(_grey(values), values, factor))
+    return _as_bytes(_saturated(values, factor))
 
 
 def adjust_sharpness(image: tf.Tensor, factor: tf.Tensor | float) -> tf.Tensor:
@@ -160,12 +160,11 @@ def solarize(image: tf.Tensor, threshold: tf.Tensor | float) -> tf.Tensor:
     return tf.where(tf.cast(image, tf.float32) >= threshold, 255 - image, image)
 
 
-def _grey(values: tf.Tensor) -> tf.Tensor:
-    """Return the brightness of each pixel: float32 (height, width, 1), 0..255."""
-    if values.shape[-1] == 1:
-        return values
-    red, green, blue = tf.split(values, 3, -1)  # twice as fast as a sum over the last axis
-    return GREY_WEIGHTS[0] * red + GREY_WEIGHTS[1] * green + GREY_WEIGHTS[2] * blue
+def _saturated(values: tf.Tensor, factor: tf.Tensor | float) -> tf.Tensor:
+    """Scale the distance from each pixel's brightness, by one product of matrices: the fast way."""
+    grey = tf.tile(tf.constant(GREY_WEIGHTS)[:, tf.newaxis], (1, 3))
+    mixed = tf.matmul(tf.reshape(values, (-1, 3)), factor * tf.eye(3) + (1 - factor) * grey)
+    return tf.reshape(mixed, values.shape)
 
 
 def _mean_grey(values: tf.Tensor) -> tf.Tensor:
@@ -174,8 +173,7 @@ def _mean_grey(values: tf.Tensor) -> tf.Tensor:
 
 
 def _blend(start: tf.Tensor, values: tf.Tensor, factor: tf.Tensor | float) -> tf.Tensor:
-    # not `factor * values + (1 - factor) * start`: a factor of 1 must give the very values
-    return values + (factor - 1) * (values - start)
+    return factor * values + (1 - factor) * start  # a factor of 1 gives the very values
 
 
 def _clipped(values: tf.Tensor) -> tf.Tensor:

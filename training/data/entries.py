@@ -19,6 +19,7 @@ class Entries:
         names: What to call each picture: its path, or a number.
         load: Decodes picture i, upright, in mode "RGB" or "L"; raises BadImageError.
         digest: SHA-256 of the encoded picture i.
+        path: Returns the file of picture i, where each has one.
         groups: Text (n,); pictures of one group never come into two splits. None where each is its own.
     """
 
@@ -27,6 +28,7 @@ class Entries:
     load: Callable[[int], Image.Image]
     digest: Callable[[int], bytes]
     groups: np.ndarray | None = None
+    path: Callable[[int], str] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -39,6 +41,7 @@ class Entries:
             lambda i: self.load(indices[i]),
             lambda i: self.digest(indices[i]),
             None if self.groups is None else self.groups[indices],
+            self.path and (lambda i: self.path(indices[i])),
         )
 
 
@@ -76,12 +79,17 @@ def joined(parts: list[Entries]) -> Entries:
         part, place = at(i)
         return part.digest(place)
 
+    def path(i: int) -> str:
+        part, place = at(i)
+        return part.path(place)
+
     return Entries(
         np.concatenate([part.labels for part in parts]),
         tuple(name for part in parts for name in part.names),
         load,
         digest,
         None if parts[0].groups is None else np.concatenate([part.groups for part in parts]),
+        path if all(part.path for part in parts) else None,
     )
 
 

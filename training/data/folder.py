@@ -187,6 +187,7 @@ def file_entries(paths: Sequence[str], labels: np.ndarray, groups: np.ndarray | 
         lambda i: decode.open_picture(content(paths[i])),
         lambda i: hashlib.sha256(content(paths[i])).digest(),
         groups,
+        lambda i: str(paths[i]),
     )
 
 

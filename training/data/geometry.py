@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-Range = tuple[float, float]
+from training.data.boxes import Range, area_box, scale_box, square_box
+
 Scalar = tf.Tensor | float
-CANDIDATES = 10  # boxes drawn for one crop; the first that fits is taken
 
 
 def flip(image: tf.Tensor, seed: tf.Tensor, probability: float = 0.5) -> tf.Tensor:
@@ -156,12 +156,8 @@ def warp(image: tf.Tensor, transform: tf.Tensor, grey: int) -> tf.Tensor:
 
 def random_crop(image: tf.Tensor, seed: tf.Tensor, size: int) -> tf.Tensor:
     """Cut out a square of side `size` pixels anywhere in the picture."""
-    height, width, channels = image.shape
-    if size > min(height, width):
-        raise ValueError(f"a crop of {size} does not fit into {height} x {width} pixels")
-    places = tf.constant([height - size + 1, width - size + 1], tf.float32)
-    corner = tf.cast(tf.random.stateless_uniform((2,), seed) * places, tf.int32)
-    return tf.slice(image, [corner[0], corner[1], 0], [size, size, channels])
+    top, left, _, _ = tf.unstack(square_box(seed, *image.shape[:2], size))
+    return tf.slice(image, [top, left, 0], [size, size, image.shape[2]])
 
 
 def random_resized_crop(
@@ -180,16 +176,7 @@ def random_resized_crop(
         area: Share of the picture, uniformly.
         aspect: Width by height, uniformly in the logarithm.
     """
-    height, width, _ = image.shape
-    draws = tf.random.stateless_uniform((4, CANDIDATES), seed)
-    areas = height * width * (area[0] + (area[1] - area[0]) * draws[0])
-    shapes = tf.exp(math.log(aspect[0]) + math.log(aspect[1] / aspect[0]) * draws[1])
-    columns, rows = tf.round(tf.sqrt(areas * shapes)), tf.round(tf.sqrt(areas / shapes))
-    fits = (columns >= 1) & (columns <= width) & (rows >= 1) & (rows <= height)
-    columns, rows = tf.where(fits, columns, width), tf.where(fits, rows, height)
-    top, left = tf.floor(draws[2] * (height - rows + 1)), tf.floor(draws[3] * (width - columns + 1))
-    boxes = tf.cast(tf.stack([top, left, rows, columns], 1), tf.int32)
-    return resized_box(image, boxes[tf.argmax(fits)], size)
+    return resized_box(image, area_box(seed, *image.shape[:2], size, area, aspect), size)
 
 
 def scale_jitter(image: tf.Tensor, seed: tf.Tensor, size: int, scale: Range) -> tf.Tensor:
@@ -201,12 +188,11 @@ def scale_jitter(image: tf.Tensor, seed: tf.Tensor, size: int, scale: Range) -> 
         size: Side of the result, pixels.
         scale: Side of the picture in units of `size`, at least 1, uniformly.
     """
-    side = image.shape[0]
-    draws = tf.random.stateless_uniform((3,), seed)
-    scales = scale[0] + (scale[1] - scale[0]) * draws[0]
-    crop = tf.cast(tf.round(side / scales), tf.int32)
-    corner = tf.cast(draws[1:] * tf.cast(side - crop + 1, tf.float32), tf.int32)
-    return resized_box(image, tf.stack([corner[0], corner[1], crop, crop]), size)
+    return resized_box(image, scale_box(seed, *image.shape[:2], size, scale), size)
+
+
+# what part of a picture of (height, width) a crop to `size` takes, from the same seed
+BOXES = {random_crop: square_box, random_resized_crop: area_box, scale_jitter: scale_box}
 
 
 def resized_box(image: tf.Tensor, box: tf.Tensor, size: int) -> tf.Tensor:

@@ -2,13 +2,18 @@
 
 The order of an epoch is a seeded permutation computed position by position, and the augmentation of a
 picture is decided by (seed, epoch, index): nothing depends on threads, buffers or what came before.
+Pictures whose pixels are not cached are cropped straight from their JPEG files, see `crops`.
 """
+
+import os
 
 import numpy as np
 import tensorflow as tf
 
-from training.data.augment import augment
+from training.data.augment import alter, augment, crop_box
 from training.data.cache import is_shareable
+from training.data.crops import crops
+from training.data.geometry import resized_box
 from training.data.mixing import Mixing
 from training.data.prepare import Split
 from training.data.targets import Targets
@@ -51,21 +56,21 @@ def training_batches(
     count = len(split)
     batch_size = min(batch_size, count)
     steps = count // batch_size
-    read = _reader(split)
+    pictures = _augmented(split, policy, image_size)
 
     def example(n: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         epoch, position = first_epoch + n // (steps * batch_size), n % (steps * batch_size)
         order = tf.stack([tf.constant(seed, tf.int64), epoch])
         index = tf.random.experimental.index_shuffle(position, order, count - 1)
-        image, label = read(index)
-        return augment(image, policy, picture_seed(seed, epoch, index), image_size), label
+        return pictures(index, picture_seed(seed, epoch, index))
 
     def mixed(n: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         own = tf.random.fold_in(tf.constant([seed, 1]), first_epoch * steps + n)
         return mixing(*batch, own)
 
     dataset = tf.data.Dataset.range(first_step * batch_size, epochs * steps * batch_size)
-    dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE)
+    # AUTOTUNE begins with one thread, and takes seconds to find the others
+    dataset = dataset.map(example, num_parallel_calls=os.cpu_count())
     dataset = dataset.batch(batch_size, drop_remainder=True)
     if mixing:
         dataset = dataset.enumerate(first_step).map(mixed, num_parallel_calls=tf.data.AUTOTUNE)
@@ -76,8 +81,7 @@ def training_batches(
 
 def picture_seed(seed: int, epoch: tf.Tensor | int, index: tf.Tensor | int) -> tf.Tensor:
     """Return what decides the augmentation of a picture in an epoch: int64 (2,)."""
-    own = tf.random.fold_in(tf.constant([seed, 0]), tf.cast(epoch, tf.int64))
-    return tf.random.fold_in(own, tf.cast(index, tf.int64))  # another type would be another seed
+    return tf.stack([(seed << 32) + tf.cast(epoch, tf.int64), tf.cast(index, tf.int64)])
 
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
@@ -92,6 +96,35 @@ def _as_it_is(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.experimental_optimization.apply_default_optimizations = False
     return dataset.with_options(options)
+
+
+def _augmented(split: Split, policy: str, image_size: int | None):
+    """Return a graph function from an index and a seed to (augmented picture, label)."""
+    read = _reader(split)
+    if split.jpegs is None:
+
+        def augmented(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            image, label = read(index)
+            return augment(image, policy, seed, image_size), label
+
+        return augmented
+    side, _, channels = split.picture(0).shape
+    size = image_size or side
+    decoded = crops(split.jpegs, size, channels, lambda index, box: _cut(read(index)[0], box, size))
+    labels = tf.constant(split.labels)
+
+    def straight(index: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        image = decoded(index, crop_box(policy, seed, size))
+        return alter(image, policy, seed), tf.gather(labels, index)
+
+    return straight
+
+
+def _cut(image: tf.Tensor, box: tf.Tensor | None, size: int) -> tf.Tensor:
+    """Cut a box, in shares of the sides, out of a decoded picture that is stored for it."""
+    if box is None:
+        return image
+    return resized_box(image, tf.cast(tf.round(box * image.shape[0]), tf.int32), size)
 
 
 def _reader(split: Split):

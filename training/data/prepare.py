@@ -15,6 +15,7 @@ from training.data import cache as caches
 from training.data import decode
 from training.data.cache import Cache
 from training.data.entries import Entries
+from training.data.jpeg import Jpegs
 from training.data.reading import OnBadImage, Read, read_split
 from training.data.sources import Source
 from training.data.stored import maybe_stored
@@ -43,6 +44,7 @@ class Split:
         pixels: All pictures, uint8 (n, image_size, image_size, channels), where they are cached: in
             memory, or on disk and mapped into memory.
         fingerprint: SHA-256 over encoded pictures and labels, hexadecimal.
+        jpegs: The files of pictures that are not cached, for training to decode its crops of.
     """
 
     labels: np.ndarray
@@ -50,6 +52,7 @@ class Split:
     picture: Callable[[int], np.ndarray]
     pixels: np.ndarray | None
     fingerprint: str
+    jpegs: Jpegs | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -110,8 +113,9 @@ def prepare(
         train_size: Side of the training pictures that augmentation takes, pixels; by default
             `image_size`.
         parts: Splits to prepare.
-        cache: "memory" and "disk" keep the decoded pixels there, "none" decodes again in each epoch,
-            "auto" chooses by their size; see `training.data.cache.choose`.
+        cache: "memory" and "disk" keep the decoded pixels there, "none" decodes again in each epoch (of
+            JPEGs only the crops, see `training.data.crops`), "auto" chooses by their size; see
+            `training.data.cache.choose`.
         cache_dir: Where "disk" is; by default among the user's caches.
         on_bad_image: "skip" leaves broken pictures out, "fail" stops at the first.
         quiet: Show no progress bar.
@@ -181,12 +185,16 @@ def _split(entries: Entries, shape: tuple[int, ...], read: Read) -> Split:
             return read.pixels[i]
         return decode.resize(entries.load(kept[i]), *shape[2:])
 
+    jpegs = None
+    if read.layouts is not None and read.layouts[kept].any():
+        jpegs = Jpegs(lambda i: entries.path(kept[i]), read.layouts[kept])
     return Split(
         labels,
         tuple(entries.names[i] for i in kept.tolist()),
         picture,
         read.pixels,
         hashlib.sha256(np.hstack(described)).hexdigest(),
+        jpegs,
     )
 
 
@@ -198,7 +206,7 @@ def _resized(split: Split, image_size: int, channels: int) -> Split:
         image = Image.fromarray(stored[..., 0] if channels == 1 else stored)
         return decode.resize(image, image_size, channels)
 
-    return replace(split, picture=picture, pixels=None)
+    return replace(split, picture=picture, pixels=None, jpegs=None)
 
 
 def _check_classes(source: Source, splits: dict[str, Split]) -> None:

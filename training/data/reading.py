@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from training.data import cache as caches
-from training.data import decode, stored
+from training.data import decode, jpeg, stored
 from training.data.cache import Place
 from training.data.entries import Entries
 from training.data.parallel import in_order
@@ -26,12 +26,14 @@ class Read:
         bad: Why some cannot be read, by their index.
         pixels: The others at the network's size, where they are kept.
         stored: Whether they were on disk already.
+        layouts: int32 (n, 3), `training.data.jpeg.layout` of the files that are decoded in each epoch.
     """
 
     identities: np.ndarray
     bad: dict[int, str]
     pixels: np.ndarray | None
     stored: bool = False
+    layouts: np.ndarray | None = None
 
 
 def read_split(
@@ -97,10 +99,12 @@ def _decode(
         if pixels is not None:
             pixels[next(kept)] = picture
 
-    identities, bad = _read_all(entries, shape, keep, on_bad_image, bar)
+    again = place.kind == "none" and entries.path is not None
+    layouts = np.zeros((len(entries), 3), np.int32) if again else None
+    identities, bad = _read_all(entries, shape, keep, on_bad_image, bar, layouts)
     if pixels is not None:
         pixels = pixels[: len(entries) - len(bad)]
-    return Read(identities, bad, pixels), place
+    return Read(identities, bad, pixels, layouts=layouts), place
 
 
 def _read_all(
@@ -109,13 +113,20 @@ def _read_all(
     keep: Callable[[np.ndarray], None],
     on_bad_image: OnBadImage,
     bar: tqdm,
+    layouts: np.ndarray | None = None,
 ) -> tuple[np.ndarray, dict[int, str]]:
-    """Decode all pictures, give the readable ones to `keep` in order; return identities and bad ones."""
+    """Decode all pictures, give the readable ones to `keep` in order; return identities and bad ones.
+
+    `layouts`, if given, is filled; see `Read`.
+    """
 
     def one(i: int) -> tuple[bytes, np.ndarray | str]:
         own = stored.identity(entries.digest, i)
         try:
-            return own, decode.resize(entries.load(i), *shape[2:])
+            picture = decode.resize(entries.load(i), *shape[2:])
+            if layouts is not None:
+                layouts[i] = jpeg.layout(entries.path(i))
+            return own, picture
         except (decode.BadImageError, OSError) as error:
             return own, str(error)
 

@@ -1,4 +1,4 @@
-"""The orientation of a JPEG file, read and applied inside a TensorFlow graph."""
+"""The orientation of a JPEG file, read inside a TensorFlow graph."""
 
 import tensorflow as tf
 
@@ -52,18 +52,3 @@ def orientation(encoded: tf.Tensor) -> tf.Tensor:
     found = tf.boolean_mask(entry, number(entry, 2, little) == ORIENTATION_TAG)
     value = tf.cond(tf.size(found) > 0, lambda: number(found[0] + 8, 2, little), lambda: 1)
     return tf.where(is_exif(segment) & (value >= 1) & (value <= 8), value, 1)
-
-
-def upright(image: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
-    """Turn a stored picture (height, width, channels) as its orientation tag says."""
-    turns = [
-        lambda x: x,
-        lambda x: x[:, ::-1],
-        lambda x: x[::-1, ::-1],
-        lambda x: x[::-1],
-        lambda x: tf.transpose(x, [1, 0, 2]),
-        lambda x: tf.transpose(x[::-1], [1, 0, 2]),
-        lambda x: tf.transpose(x[::-1, ::-1], [1, 0, 2]),
-        lambda x: tf.transpose(x[:, ::-1], [1, 0, 2]),
-    ]
-    return tf.switch_case(value - 1, [lambda turn=turn: turn(image) for turn in turns])

@@ -6,6 +6,7 @@ own integer arithmetic. What TensorFlow's decoders cannot do is listed in `decod
 
 import tensorflow as tf
 
+from training.data.crops import upright
 from training.phone import exif
 
 _BITS = 22  # Pillow's fixed point: weights are multiples of 2^-22
@@ -57,7 +58,7 @@ def _decode(encoded: tf.Tensor) -> tf.Tensor:
 
 def _decode_jpeg(encoded: tf.Tensor) -> tf.Tensor:
     stored = tf.io.decode_jpeg(encoded, 3, dct_method="INTEGER_ACCURATE")
-    return exif.upright(stored, exif.orientation(encoded))
+    return upright(stored, exif.orientation(encoded))
 
 
 def _decode_webp(encoded: tf.Tensor) -> tf.Tensor:

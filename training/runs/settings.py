@@ -111,7 +111,8 @@ class Pictures:
     network."""
     cache: Literal["auto", "memory", "disk", "none"] = "auto"
     """Where decoded pictures are kept: auto is memory where they fit into a quarter of it, else disk
-    where they take at most half of what is free, else none (decoded again in every epoch)."""
+    where they take at most half of what is free, else none: each epoch decodes the
+    crops of JPEG files anew, a little sharper, and other pictures whole."""
     cache_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Where --cache disk is; by default ~/.cache/cnn_keras. Everything there may be deleted."""
     on_bad_image: Literal["skip", "fail"] = "skip"
