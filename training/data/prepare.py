@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from training.data import decode
 from training.data.entries import Entries
+from training.data.labels import class_counts
 from training.data.sources import Source
 from training.runs.command import InputError
 from training.runs.files import printable
@@ -35,7 +36,7 @@ class Split:
     """The pictures of one split at a network's size.
 
     Attributes:
-        labels: int32 (n,).
+        labels: int32 (n,), or int32 (n, classes) where pictures may have several.
         names: What to call each picture.
         picture: Returns picture i: uint8 (image_size, image_size, channels), 0..255.
         pixels: All pictures, uint8 (n, image_size, image_size, channels), where they are cached.
@@ -194,7 +195,7 @@ def _prepare_split(
                         )
                 else:
                     good.append(i)
-                    fingerprint.update(result + int(entries.labels[i]).to_bytes(4, "little"))
+                    fingerprint.update(result + entries.labels[i].astype("<i4").tobytes())
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -229,7 +230,8 @@ def _check_classes(source: Source, splits: dict[str, Split]) -> None:
     """Refuse a training split in which a class has no readable picture: it could not be learnt."""
     if "train" not in splits:
         return
-    missing = sorted(set(range(len(source.class_names))) - set(splits["train"].labels.tolist()))
-    if missing:
+    counts = class_counts(splits["train"].labels, len(source.class_names))
+    missing = np.flatnonzero(counts == 0)
+    if len(missing):
         names = ", ".join(f"'{source.class_names[i]}'" for i in missing)
         raise InputError(f"no picture of class {names} could be read for training: all are broken.")

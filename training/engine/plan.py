@@ -16,11 +16,13 @@ from training.data.prepare import Data
 from training.data.sources import Source
 from training.data.statistics import channel_moments
 from training.engine import transfer
+from training.engine.losses import MULTI_LABEL_LOSSES
 from training.engine.optimizers import CLIP_NORM, OPTIMIZERS, default_lr
 from training.engine.schedules import RISE
 from training.runs.checks import is_place
 from training.runs.command import InputError
 from training.runs.settings import Fit
+from training.runs.task import task_entries
 
 SMALL_BYTES = 20_000_000
 
@@ -45,6 +47,8 @@ class Choices:
         schedule: How the learning rate goes on after its rise.
         warmup_epochs: Epochs of the rise.
         clip_value: Largest value of each gradient; None for no limit.
+        loss: Its name.
+        multi_label: Whether pictures may have several labels.
     """
 
     image_size: int
@@ -62,6 +66,8 @@ class Choices:
     schedule: str = "cosine"
     warmup_epochs: float = 1.0
     clip_value: float | None = None
+    loss: str = "cross-entropy"
+    multi_label: bool = False
 
     @property
     def stored_size(self) -> int:
@@ -116,7 +122,26 @@ def choose(settings: Fit, source: Source) -> Choices:
         schedule=settings.schedule,
         warmup_epochs=warmup,
         clip_value=settings.clip_value,
+        loss=choose_loss(settings.loss, source.multi_label),
+        multi_label=source.multi_label,
     )
+
+
+def choose_loss(loss: str, multi_label: bool) -> str:
+    """Return the loss that "auto" stands for.
+
+    Raises:
+        InputError: If a loss of classes that exclude each other is asked for where they do not.
+    """
+    if loss == "auto":
+        return "binary" if multi_label else "cross-entropy"
+    if multi_label and loss not in MULTI_LABEL_LOSSES:
+        instead = "--class-weight balanced" if loss == "class-balanced" else "--loss binary or focal"
+        raise InputError(
+            f"--loss {loss} is for pictures of one class each; these have several labels. Give "
+            f"{instead}."
+        )
+    return loss
 
 
 def default_epochs(variant: cnn_keras.Variant, fine_tune: bool) -> int:
@@ -218,6 +243,7 @@ def card_entries(settings: Fit, choices: Choices, data: Data) -> dict[str, Any]:
         "image_size": choices.image_size,
         "channels": choices.channels,
         "class_names": list(data.class_names),
+        **task_entries(data.source.multi_label),
         "preprocessing": decode.contract(as_entries(choices.scaling)),
         "precision": choices.precision,
         "data": {

@@ -12,7 +12,7 @@ from training.data.sources import Source
 from training.engine import plan, regime, transfer
 from training.engine.announce import announce, conclude
 from training.engine.callbacks import BestWeights, as_csv
-from training.report.evaluation import judge, write_report
+from training.report.evaluation import headline, judge, write_report
 from training.runs import folder
 from training.runs.command import DONE, GATE_NOT_MET, INTERRUPTED, log
 from training.runs.files import write_json, write_text
@@ -61,7 +61,13 @@ def train(settings: Fit, source: Source, on_device: str) -> int:
         return folder.write_card(run, **plan.card_entries(settings, choices, data), **entries)
 
     # --- fit --------------------------------------------------------------------------------------
-    best = BestWeights(network, run, len(data.splits["val"]), latest=not choices.fine_tune)
+    best = BestWeights(
+        network,
+        run,
+        len(data.splits["val"]),
+        latest=not choices.fine_tune,
+        score="exact_match" if choices.multi_label else "accuracy",
+    )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # both end the fit in good order
     try:
         if choices.train_head:
@@ -74,8 +80,8 @@ def train(settings: Fit, source: Source, on_device: str) -> int:
             both = assemble(trained, choices.scaling)
             regime.train(both, network, data, settings, choices, run, best)
         else:
-            accuracy_loss = regime.validate(network, choices.scaling, data, settings)
-            best.offer(*accuracy_loss, epoch=0)
+            score_loss = regime.validate(network, choices, data, settings)
+            best.offer(*score_loss, epoch=0)
     except KeyboardInterrupt:
         return _interrupted(run, best, card)
 
@@ -88,7 +94,7 @@ def train(settings: Fit, source: Source, on_device: str) -> int:
     card(metrics={}, best_epoch=best.best_epoch)  # from here on the run is of use, come what may
     model = in_float32(model)
     judged = judge(model, data)
-    metrics = {part: {k: m[k] for k in ("top1", "top5", "loss", "n")} for part, (m, _) in judged.items()}
+    metrics = {part: headline(numbers) for part, (numbers, _) in judged.items()}
     written = card(metrics=metrics, best_epoch=best.best_epoch)
     write_report(run.path, run.path.name, written, data, judged, run.history)
 

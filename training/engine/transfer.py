@@ -14,8 +14,10 @@ from tqdm import tqdm
 
 from cnn_keras.preprocessing import Standardize, assemble
 from cnn_keras.weights import HEAD
+from training.data.labels import is_multi
 from training.data.pipeline import evaluation_batches
 from training.data.prepare import Split
+from training.engine.losses import Loss, metrics
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ def train_head(
     """Train the head of `network` on the frozen features of the training pictures.
 
     Returns:
-        One row an epoch: epoch, loss, accuracy, val_loss, val_accuracy.
+        One row an epoch: epoch, loss, accuracy, val_loss, val_accuracy; of several labels exact_match
+        and f1 in place of accuracy.
     """
     x, x_val = (features(network, scaling, split, batch_size) for split in (train, val))
     head = network.get_layer(HEAD)
@@ -72,23 +75,26 @@ def train_head(
 def fit_linear(
     train: tuple[np.ndarray, np.ndarray], val: tuple[np.ndarray, np.ndarray], num_classes: int
 ) -> tuple[list[np.ndarray], list[dict[str, float]]]:
-    """Fit a softmax classifier on features by Model.fit, until the validation loss is lowest.
+    """Fit a linear classifier on features by Model.fit, until the validation loss is lowest.
 
     Args:
-        train: Features, float32 (n, features), and labels, int32 (n,).
+        train: Features, float32 (n, features), and labels: int32 (n,), for a softmax, or of 0 and 1
+            int32 (n, classes), for a sigmoid each.
         val: The same of the validation pictures.
         num_classes: Number of classes.
 
     Returns:
         Kernel (features, classes) and bias (classes,) of the best epoch; one row an epoch.
     """
-    how = HEAD_TRAINING
+    how, multi_label = HEAD_TRAINING, is_multi(train[1])
     inputs = keras.Input(train[0].shape[1:])
     model = keras.Model(inputs, keras.layers.Dense(num_classes, kernel_initializer="zeros")(inputs))
     model.compile(
         keras.optimizers.AdamW(how.lr, weight_decay=how.weight_decay),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+        Loss("binary", multi_label=True)
+        if multi_label
+        else keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=metrics(True) if multi_label else ["accuracy"],
     )
     history = model.fit(
         *train,
@@ -98,7 +104,8 @@ def fit_linear(
         verbose=0,
         callbacks=[keras.callbacks.EarlyStopping(patience=how.patience, restore_best_weights=True)],
     ).history
-    columns = ("loss", "accuracy", "val_loss", "val_accuracy")
+    scores = [name for name in history if name != "loss" and not name.startswith("val_")]
+    columns = ("loss", *scores, "val_loss", *(f"val_{name}" for name in scores))
     rows = zip(*(history[c] for c in columns), strict=True)
     rows = [{"epoch": i, **dict(zip(columns, row, strict=True))} for i, row in enumerate(rows, 1)]
     return model.layers[-1].get_weights(), rows
