@@ -1,5 +1,7 @@
 """Losses and targets by hand, scikit-learn and Keras, and that they are in force in a fit."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -108,7 +110,8 @@ def test_everything_at_once_is_in_force_in_a_fit(loss, heads, judged):
     x = np.random.default_rng(1).normal(size=(20, 3)).astype("float32")
     given = network(heads)
     ((_, model),) = stages(given, 0.3, stage_by_stage=False)
-    regime.compile_model(model, Fit(loss=loss), CHOICES, steps=10, steps_an_epoch=1)
+    choices = dataclasses.replace(CHOICES, loss=loss)
+    regime.compile_model(model, Fit(), choices, steps=10, steps_an_epoch=1)
     weights = class_weights("balanced", labels, 5)
     batches = tf.data.Dataset.from_tensors((x, labels)).map(Targets(5, 0.1, weights))
     found = model.fit(batches, validation_data=(x, labels), shuffle=False, verbose=0).history
@@ -145,4 +148,4 @@ BY_HAND_ONE = {
 
 
 def test_every_loss_is_a_choice_of_the_command():
-    assert set(settings.Loss.__args__) == set(LOSSES)
+    assert set(settings.Loss.__args__) == {"auto", *LOSSES}

@@ -17,14 +17,15 @@ from training.runs.flags import Debug
 
 @dataclass(frozen=True, kw_only=True)
 class CheckData:
-    """Decode every picture of a folder and tell what is wrong with it.
+    """Decode every picture of a folder, or of a list, and tell what is wrong with it.
 
     Broken and odd files, copies within and across splits and classes, sizes of classes and pictures.
     Nothing in the folder is changed. The exit status is 3 where splits share pictures.
     """
 
-    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
-    """Folder with one sub-folder a class, or with train/ val/ [test/] of them."""
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER|FILE.csv")]
+    """Folder with one sub-folder a class, or with train/ val/ [test/] of them; or a list of pictures
+    (path,label), in which each of several labels counts."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Where the page and the lists go; by default check_data-NAME under the current folder. What an
     earlier check wrote there is replaced."""
@@ -33,7 +34,8 @@ class CheckData:
     debug: Debug = False
 
     def __post_init__(self):
-        if not self.folder.is_dir():
+        is_list = self.folder.suffix.lower() == ".csv" and self.folder.is_file()
+        if not self.folder.is_dir() and not is_list:
             what = "this is a file" if self.folder.exists() else "there is no such folder"
             raise InputError(
                 f"{self.folder}: {what}. Expected a folder with one sub-folder a class, or with train/ "
@@ -44,7 +46,9 @@ class CheckData:
     @property
     def place(self) -> Path:
         """Where the page and the lists go."""
-        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.folder.resolve().name).strip("-.") or "data"
+        whole = self.folder.resolve()
+        name = whole.stem if whole.is_file() else whole.name
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "data"
         return self.out or Path(f"check_data-{name}")
 
 

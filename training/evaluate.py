@@ -12,6 +12,7 @@ from training.runs import command
 from training.runs.checks import check_data_name, positive
 from training.runs.command import InputError, log
 from training.runs.flags import DATA, Debug, Run
+from training.runs.task import is_multi_label, threshold_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,8 @@ def evaluate(settings: Evaluate) -> None:
         source = open_again(card, settings.moved_to, settings.data_dir)
         folder, title, history = run.path, run.path.name, run.history
     else:
-        source = open_as_test(settings.data, settings.data_dir, tuple(card["class_names"]))
+        names, multi_label = tuple(card["class_names"]), is_multi_label(card)
+        source = open_as_test(settings.data, settings.data_dir, names, multi_label)
         name = re.sub(r"[^A-Za-z0-9_.-]+", "-", source.name)
         folder, title, history = (
             run.path / f"evaluation-{name}",
@@ -84,9 +86,9 @@ def evaluate(settings: Evaluate) -> None:
     for note in notes(data, None if others else card):
         log.warning("note: %s", note)
     if settings.tta == "none":
-        judged = judge(model, data, settings.batch_size)
+        judged = judge(model, data, settings.batch_size, threshold_of(card))
     else:
-        judged = tta.judge(model, data, settings.tta, settings.batch_size)
+        judged = tta.judge(model, data, settings.tta, settings.batch_size, threshold=threshold_of(card))
         folder = run.path / "-".join(["evaluation", *([name] if others else []), settings.tta])
         title, history = f"{title}, {settings.tta}: mean of {tta.count(settings.tta)} views", None
     write_report(folder, title, card, data, judged, history)

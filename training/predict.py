@@ -18,10 +18,11 @@ from training.runs import command
 from training.runs.checks import positive
 from training.runs.command import DONE, FAILED, InputError
 from training.runs.files import printable
-from training.runs.flags import Debug, Run
+from training.runs.flags import Count, Debug, Run
 from training.runs.folder import open_run
+from training.runs.task import threshold_of
 
-BATCH = 32
+BATCH, TOP = 32, 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +35,11 @@ class Predict:
         tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE_OR_FOLDER...")
     ]
     """Pictures, or folders of pictures."""
-    top: Annotated[int, tyro.conf.arg(metavar="N")] = 3
-    """Classes to show for each."""
+    top: Count = None
+    """Classes to show for each, by default 3; not for a run that tells several labels."""
+    threshold: Annotated[float | None, tyro.conf.arg(metavar="X")] = None
+    """Of a run that tells several labels, show those of at least this probability; by default what
+    the card says, 0.5. 0 shows all."""
     json: bool = False
     """Print one JSON object a line instead of a table."""
     engine: Literal["auto", "saved_model", "tflite", "keras"] = "auto"
@@ -45,6 +49,8 @@ class Predict:
 
     def __post_init__(self):
         positive(self, "top")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise InputError(f"--threshold must be between 0 and 1, not {self.threshold}.")
         if not self.images:
             raise InputError("no picture given. Expected RUN IMAGE_OR_FOLDER...")
 
@@ -55,13 +61,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def predict(settings: Predict) -> int:
-    """Print the likeliest classes of every picture; exit status 1 if one could not be read."""
+    """Print the likeliest classes, or all labels, of every picture.
+
+    The exit status is 1 if one could not be read.
+    """
     run, card = open_run(settings.run)
+    threshold = _threshold(settings, card)
     files = list(find(settings.images))
     engine = open_engine(run, card, settings.engine)
     names = card["class_names"]
-    top = min(settings.top, len(names))
+    top = min(settings.top or TOP, len(names))
     table = [("file", *(w for i in range(top) for w in (f"class {i + 1}", "probability")))]
+    if threshold is not None:
+        table = [("file", "labels")]
     broken = 0
     for start in range(0, len(files), BATCH):
         good, pictures = [], []
@@ -75,16 +87,35 @@ def predict(settings: Predict) -> int:
         if not good:
             continue
         for file, probabilities in zip(good, engine(np.stack(pictures)), strict=True):
-            best = np.argsort(-probabilities, kind="stable")[:top]
+            best = np.argsort(-probabilities, kind="stable")
+            best = best[:top] if threshold is None else best[probabilities[best] >= threshold]
             if settings.json:
                 found = [{"class": names[i], "probability": float(probabilities[i])} for i in best]
-                _print_json({"file": str(file), "top": found})
+                _print_json({"file": str(file), "top" if threshold is None else "labels": found})
+            elif threshold is not None:
+                words = ", ".join(f"{names[i]} {probabilities[i]:.4f}" for i in best)
+                table.append((printable(file), words or "none"))
             else:
                 cells = (c for i in best for c in (names[i], f"{probabilities[i]:.4f}"))
                 table.append((printable(file), *cells))
     if not settings.json and len(table) > 1:
         print(as_text(table))
     return FAILED if broken else DONE
+
+
+def _threshold(settings: Predict, card: dict) -> float | None:
+    """Return the probability from which on a label is told; None where each picture has one class."""
+    threshold = threshold_of(card)
+    if threshold is None and settings.threshold is not None:
+        raise InputError(
+            f"--threshold is for runs that tell several labels; {settings.run} tells one class."
+        )
+    if threshold is not None and settings.top is not None:
+        raise InputError(
+            f"--top is for runs that tell one class; {settings.run} tells all labels of a picture. "
+            "--threshold X sets from which probability on, 0 shows all."
+        )
+    return threshold if settings.threshold is None else settings.threshold
 
 
 def find(paths: Sequence[Path]) -> Iterator[Path]:

@@ -67,6 +67,7 @@ def preview(settings: Preview) -> None:
 
     from training.data.augment import resolve
     from training.data.examples import augmented, examples
+    from training.data.labels import in_words
     from training.data.mixing import Mixing
     from training.data.sources import open_source
     from training.report.grid import grid
@@ -82,7 +83,7 @@ def preview(settings: Preview) -> None:
     rows = augmented(shown, policy, size, settings.epochs, settings.seed, mixing)
     titles = ["original", *(f"epoch {i + 1}" for i in range(settings.epochs))]
     table = [
-        (source.class_names[example.label], [example.original, *row])
+        (in_words(example.label, source.class_names), [example.original, *row])
         for example, row in zip(shown, rows, strict=True)
     ]
     with replaced(settings.out) as path:

@@ -10,6 +10,7 @@ import numpy as np
 from training.data.cache import memory_bytes
 from training.data.entries import array_entries
 from training.data.given import ALL, Given, Part, numbered
+from training.data.labels import checked_rows, is_multi
 from training.runs.command import InputError
 
 KEYS = {  # the arrays of each part; the second pair is how Keras's own files name them
@@ -26,7 +27,8 @@ def read_npz(file: Path) -> Given:
     Args:
         file: Has x, uint8 (n, height, width[, 1 or 3]), and y, (n,), integers or text; perhaps x_val,
             y_val, x_test and y_test; perhaps class_names, text (classes,), which y then indexes. x_train
-            and y_train mean x and y.
+            and y_train mean x and y. y may also be (n, classes) of 0 and 1, for pictures with several
+            labels.
 
     Raises:
         InputError: If it is no such file; pickled objects are never loaded.
@@ -47,6 +49,10 @@ def read_npz(file: Path) -> Given:
         raise InputError(
             f"--data {file} has {found}. Expected x and y [, x_val, y_val, x_test, y_test]."
         )
+    try:
+        check_same_kind([part.entries.labels for part in parts.values()])
+    except ValueError as error:
+        raise InputError(f"--data {file}: {error}") from None
     if set(parts) == {"train"}:
         parts = {ALL: parts["train"]}
     shapes = {arrays[x].shape[1:] for pairs in KEYS.values() for x, _ in pairs if x in arrays}
@@ -63,16 +69,36 @@ def read_npz(file: Path) -> Given:
 def checked_labels(
     labels: np.ndarray, class_names: Sequence[str] | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Number labels of the user's; see `numbered`.
+    """Number labels of the user's, (n,); see `numbered`. Or take rows of 0 and 1, (n, classes).
 
     Raises:
         ValueError: If they are neither integers nor text, or none of the class names.
     """
+    if is_multi(labels):
+        return checked_rows(labels, class_names)
     if labels.dtype.kind not in "iuU":
         raise ValueError(f"labels are {labels.dtype}. Expected integers or text.")
     if labels.dtype.kind == "U" and not all(map(str.strip, labels.tolist())):
         raise ValueError("a label is empty.")
     return numbered(labels, class_names)
+
+
+def check_same_kind(labels: Sequence[np.ndarray]) -> None:
+    """Refuse parts of which some have one label a picture and others rows of 0 and 1, and one-hot rows.
+
+    Raises:
+        ValueError: If so.
+    """
+    kinds = {is_multi(of_part) for of_part in labels}
+    if kinds == {True, False}:
+        raise ValueError(
+            "some parts have one label a picture, others rows of 0 and 1. Expected the same in all."
+        )
+    if kinds == {True} and all((of_part.sum(axis=1) == 1).all() for of_part in labels):
+        raise ValueError(
+            "every picture has exactly one of several labels: these are classes that exclude each "
+            "other. Give one label a picture; of one-hot rows, y.argmax(axis=1)."
+        )
 
 
 def _load(file: Path) -> dict[str, np.ndarray]:
@@ -117,10 +143,12 @@ def _part(file: Path, arrays: dict[str, np.ndarray], x: str, y: str, class_names
     grey = images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 1)
     if not (grey or (images.ndim == 4 and images.shape[3] == 3)) or 0 in images.shape[1:3]:
         raise InputError(f"--data {file}: {x} has the shape {images.shape}. Expected {EXPECTED}.")
-    if labels.shape != (len(images),):
+    rows = labels.ndim == 2 and labels.shape[1] > 1
+    if labels.shape[: 1 + rows] != labels.shape or len(labels) != len(images):
         raise InputError(
             f"--data {file}: {y} has the shape {labels.shape}. Expected ({len(images)},), one label for "
-            f"each of {x}; y.reshape(-1) makes one axis of it."
+            f"each of {x}; y.reshape(-1) makes one axis of it. Or (n, classes) of 0 and 1 for pictures "
+            "with several labels."
         )
     try:
         numbers, names = checked_labels(labels, class_names)

@@ -15,6 +15,7 @@ from training.data.duplicates import groups
 from training.data.examine import Picture, examine_all, unread_picture
 from training.data.folder import files_of, read_folder
 from training.data.given import to_source
+from training.data.table import read_csv, read_rows
 from training.runs.command import InputError
 
 TINY_PIXELS = 8  # a shorter side below shows next to nothing,
@@ -88,10 +89,11 @@ class Check:
     """All that is known of a folder.
 
     Attributes:
-        folder: Which.
+        place: The folder, or the list, that was checked.
+        folder: What the names of the pictures are relative to.
         names: Its picture files, relative to it.
         parts: The split of each, "" where the folder is not split.
-        classes: The class of each.
+        classes: The class of each, or its labels; perhaps none in a list with several labels a picture.
         pictures: What was found in each.
         findings: By kind, in the order of `KINDS`; only those that there are.
         set_aside: Files better set aside: name, reason, and of copies the one to keep.
@@ -99,10 +101,11 @@ class Check:
         seed: Of the split that fit would make.
     """
 
+    place: Path
     folder: Path
     names: list[str]
     parts: list[str]
-    classes: list[str]
+    classes: list[tuple[str, ...]]
     pictures: list[Picture]
     findings: dict[str, list[Entry]]
     set_aside: list[tuple[str, str, str]]
@@ -117,8 +120,9 @@ class Check:
     def counts(self, readable: bool = False) -> dict[str, Counter]:
         """Return the number of pictures of each class, by split; of all, or of the readable ones."""
         found: dict[str, Counter] = {part: Counter() for part in dict.fromkeys(self.parts)}
-        for part, name, picture in zip(self.parts, self.classes, self.pictures, strict=True):
-            found[part][name] += not (readable and picture.broken)
+        for part, names, picture in zip(self.parts, self.classes, self.pictures, strict=True):
+            for name in names:
+                found[part][name] += not (readable and picture.broken)
         return found
 
     def advice(self, kind: str) -> str:
@@ -126,26 +130,32 @@ class Check:
         return KINDS[kind][1].format(copies=_COPIES[self.is_split])
 
 
-def check(folder: Path, seed: int = 0, quiet: bool = False) -> Check:
-    """Decode every picture of a folder and tell what is wrong with it.
+def check(place: Path, seed: int = 0, quiet: bool = False) -> Check:
+    """Decode every picture of a folder, or of a list, and tell what is wrong with it.
 
     Args:
-        folder: As for `read_folder`.
+        place: As for `read_folder` or, a .csv file, for `read_csv`.
         seed: Of the split that fit would make.
         quiet: Show no progress bar.
 
     Raises:
-        InputError: If it has no pictures in class folders.
+        InputError: If it has no pictures in class folders, or is no list of pictures.
     """
-    files = [
-        (Path(path), part, name)
-        for part, classes in sorted(files_of(folder).items(), key=lambda item: _PARTS.index(item[0]))
-        for name, paths in classes.items()
-        for path in paths
-    ]
+    is_list = place.is_file()
+    folder = place.parent if is_list else place
+    files = (
+        [(Path(row.path), row.split or "", row.names) for row in read_rows(place)]
+        if is_list
+        else [
+            (Path(path), part, (name,))
+            for part, classes in sorted(files_of(folder).items(), key=lambda item: _PARTS.index(item[0]))
+            for name, paths in classes.items()
+            for path in paths
+        ]
+    )
     fit_parts, refusal = {}, None
     try:
-        source = to_source(read_folder(folder), seed)
+        source = to_source(read_csv(place) if is_list else read_folder(folder), seed)
         fit_parts = {n: part for part, entries in source.splits.items() for n in entries.names}
     except InputError as error:
         refusal = str(error)
@@ -154,7 +164,7 @@ def check(folder: Path, seed: int = 0, quiet: bool = False) -> Check:
     paths, parts, classes = (list(column) for column in zip(*files, strict=True))
     pictures, small = examine_all(paths, quiet)
     names = [os.path.relpath(path, folder) for path in paths]
-    checked = Check(folder, names, parts, classes, pictures, {}, [], refusal, seed)
+    checked = Check(place, folder, names, parts, classes, pictures, {}, [], refusal, seed)
     found: dict[str, list[Entry]] = {kind: [] for kind in KINDS}
     _add_files(checked, found)
     copies = groups([picture.digest for picture in pictures], small)
@@ -162,7 +172,7 @@ def check(folder: Path, seed: int = 0, quiet: bool = False) -> Check:
     _add_classes(checked, found)
     found["not_read"] = [
         Entry((os.path.relpath(path, folder),), f"it is a {kind}")
-        for path in _others(folder, set(paths))
+        for path in ([] if is_list else _others(folder, set(paths)))
         if (kind := unread_picture(path))
     ]
     checked.findings.update({kind: entries for kind, entries in found.items() if entries})
@@ -194,7 +204,7 @@ def _add_copies(
         names = tuple(checked.names[i] for i in group)
         parts = _in_order(checked.parts[i] for i in group)
         fitted = _in_order(fit_parts[i] for i in group)
-        classes = sorted({checked.classes[i] for i in group})
+        classes = sorted({" | ".join(sorted(checked.classes[i])) or "no class" for i in group})
         if len(parts) > 1:
             found["leak"].append(Entry(names, f"{kind}, in {_and(parts)}"))
         elif len(fitted) > 1:
@@ -246,7 +256,7 @@ def _set_aside(checked: Check, copies: list[np.ndarray]) -> list[tuple[str, str,
         for entry in checked.findings.get(kind, ()):
             reasons.setdefault(entry.names[0], (f"{KINDS[kind][0]}: {entry.detail}".rstrip(": "), ""))
     for group in copies:
-        if len({checked.classes[i] for i in group}) > 1:
+        if len({frozenset(checked.classes[i]) for i in group}) > 1:
             for i in group:
                 reasons.setdefault(checked.names[i], ("in more than one class: keep the right one", ""))
             continue

@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
+from training.data import stratify
+from training.data.labels import is_multi, renumbered
+
 Splits = dict[str, "Entries"]
 
 
@@ -15,7 +18,8 @@ class Entries:
     """The labelled pictures of one split, not decoded yet.
 
     Attributes:
-        labels: int32 (n,), index into the class names.
+        labels: int32 (n,), index into the class names; of pictures that may have several, int32 (n,
+            classes) of 0 and 1 (`training.data.labels`).
         names: What to call each picture: its path, or a number.
         load: Decodes picture i, upright, in mode "RGB" or "L"; raises BadImageError.
         digest: SHA-256 of the encoded picture i.
@@ -96,25 +100,33 @@ def joined(parts: list[Entries]) -> Entries:
 def relabelled(entries: Entries, names: tuple[str, ...], new_names: tuple[str, ...]) -> Entries:
     """Return the entries, whose labels index `names`, with labels that index `new_names`.
 
-    Pictures of classes that are not among these are left out.
+    Pictures of classes that are not among these are left out; of pictures with several labels, those
+    labels alone.
     """
-    index = {name: i for i, name in enumerate(new_names)}
-    labels = np.array([index.get(name, -1) for name in names], np.int32)[entries.labels]
-    return replace(entries, labels=labels).take(np.flatnonzero(labels >= 0))
+    labels = renumbered(entries.labels, names, new_names)
+    moved = replace(entries, labels=labels)
+    return moved if is_multi(labels) else moved.take(np.flatnonzero(labels >= 0))
 
 
 def split(entries: Entries, shares: dict[str, float], seed: int) -> Splits:
     """Split entries into "train" and what `shares` names, stratified by class.
 
     Every class gives each split its share, rounded, and keeps at least one picture in train; where
-    pictures have groups, `training.data.folds.hold_out` keeps these whole. The same seed gives the same
-    splits.
+    pictures have groups, `training.data.folds.hold_out` keeps these whole. Pictures with several labels
+    are divided by iterative stratification. The same seed gives the same splits.
 
     Args:
         entries: Labelled pictures.
         shares: For each further split, the share of the pictures that it gets.
         seed: Decides which.
     """
+    if is_multi(entries.labels):
+        own = stratify.parts(
+            entries.labels, [1 - sum(shares.values()), *shares.values()], seed, entries.groups
+        )
+        own = stratify.with_every_class(own, entries.labels, entries.groups)
+        found = {name: np.flatnonzero(own == i) for i, name in enumerate(("train", *shares))}
+        return {name: entries.take(part) for name, part in found.items() if len(part)}
     if entries.groups is not None:
         from training.data.folds import hold_out
 

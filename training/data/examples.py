@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from training.data import decode
 from training.data.augment import augment, stored_size
+from training.data.labels import in_order
 from training.data.mixing import Mixing
 from training.data.pipeline import picture_seed
 from training.data.sources import Source
@@ -19,13 +20,13 @@ class Example:
 
     Attributes:
         index: Its place in the training split.
-        label: Its class.
+        label: Its class, or its row of 0 and 1 where pictures may have several: int32 () or (classes,).
         original: At the network's size, uint8 (image_size, image_size, channels), 0..255.
         stored: As augmentation takes it, perhaps larger.
     """
 
     index: int
-    label: int
+    label: np.ndarray
     original: np.ndarray
     stored: np.ndarray
 
@@ -38,7 +39,7 @@ def examples(source: Source, most: int, image_size: int, policy: str) -> list[Ex
     """
     entries = source.splits["train"]
     channels = 1 if source.grey else 3
-    by_class = np.argsort(entries.labels, kind="stable")
+    by_class = in_order(entries.labels)
     sizes = image_size, stored_size(policy, image_size)
     found = []
     for part in np.array_split(by_class, min(most, len(by_class))):
@@ -48,7 +49,7 @@ def examples(source: Source, most: int, image_size: int, policy: str) -> list[Ex
             except (decode.BadImageError, OSError):
                 continue
             shown = (decode.resize(image, size, channels) for size in sizes)
-            found.append(Example(index, int(entries.labels[index]), *shown))
+            found.append(Example(index, entries.labels[index], *shown))
             break
     if not found:
         raise InputError(f"no picture of {source.name} could be read.")
@@ -76,7 +77,7 @@ def augmented(
             ]
         )
         if mixing:
-            labels = tf.constant([p.label for p in pictures])
+            labels = tf.constant(np.stack([p.label for p in pictures]))
             images, _ = mixing(images, labels, tf.random.fold_in(tf.constant([seed, 1]), epoch))
         columns.append(images.numpy())
     return [list(row) for row in zip(*columns, strict=True)]

@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from training.data import stratify
 from training.data.entries import Entries, Splits, split
+from training.data.labels import class_counts, is_multi
 from training.data.sources import Source
 from training.runs.command import InputError
 
@@ -83,9 +85,9 @@ def in_fold(source: Source, fold: Fold) -> Source:
     splits = {"train": pool.take(train), "val": pool.take(val)}
     if len(outside):
         splits["test"] = pool.take(outside)
-    missing = set(range(len(source.class_names))) - set(pool.labels[train].tolist())
-    if missing or not len(outside):
-        what = f"class '{source.class_names[min(missing)]}' has" if missing else "testing has"
+    missing = np.flatnonzero(class_counts(pool.labels[train], len(source.class_names)) == 0)
+    if len(missing) or not len(outside):
+        what = f"class '{source.class_names[missing[0]]}' has" if len(missing) else "testing has"
         raise InputError(
             f"{source.name}: {what} no pictures left in fold {fold.number} of seed {fold.seed}. Add "
             "pictures (or groups), or take another number of folds or another --seed."
@@ -97,7 +99,8 @@ def k_folds(entries: Entries, count: int, seed: int) -> list[tuple[np.ndarray, n
     """Divide entries into folds, stratified by class and, where pictures have groups, by whole groups.
 
     These are scikit-learn's StratifiedKFold or StratifiedGroupKFold (count, shuffle=True,
-    random_state=seed) over labels and groups in the pool's order.
+    random_state=seed) over labels and groups in the pool's order. Pictures with several labels are
+    divided by iterative stratification.
 
     Returns:
         For each fold the indices trained on and those tested, int64, ascending.
@@ -108,7 +111,7 @@ def k_folds(entries: Entries, count: int, seed: int) -> list[tuple[np.ndarray, n
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     nothing = np.zeros(len(entries))
-    smallest = int(np.bincount(entries.labels).min())
+    smallest = int(class_counts(entries.labels, 0).min())
     if entries.groups is None and smallest < 2:
         raise InputError("a class has one picture: it cannot be both trained on and tested. Add some.")
     kind = StratifiedKFold if entries.groups is None else StratifiedGroupKFold
@@ -116,6 +119,9 @@ def k_folds(entries: Entries, count: int, seed: int) -> list[tuple[np.ndarray, n
     if parts < count:
         what = "pictures" if entries.groups is None else "groups"
         raise InputError(f"--folds {count}: there are only {parts} {what}.")
+    if is_multi(entries.labels):
+        fold = stratify.parts(entries.labels, [1 / count] * count, seed, entries.groups)
+        return [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(count)]
     splitter = kind(count, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)  # told by `notices`
@@ -128,7 +134,8 @@ def k_folds(entries: Entries, count: int, seed: int) -> list[tuple[np.ndarray, n
 def bootstrap(entries: Entries, seed: int) -> np.ndarray:
     """Draw as many entries as there are, with replacement, class by class; or as many whole groups.
 
-    This is scikit-learn's resample over the indices (stratified by label), or over the sorted groups.
+    This is scikit-learn's resample over the indices (stratified by class, where each picture has one),
+    or over the sorted groups.
 
     Returns:
         Indices, int64 (n,), some of them repeated.
@@ -136,7 +143,9 @@ def bootstrap(entries: Entries, seed: int) -> np.ndarray:
     from sklearn.utils import resample
 
     if entries.groups is None:
-        return resample(np.arange(len(entries)), stratify=entries.labels, random_state=seed)
+        # by sets of labels, each picture with a set of its own would always be drawn, never tested
+        strata = None if is_multi(entries.labels) else entries.labels
+        return resample(np.arange(len(entries)), stratify=strata, random_state=seed)
     drawn = resample(np.unique(entries.groups), random_state=seed)
     return np.concatenate([np.flatnonzero(entries.groups == group) for group in drawn])
 
@@ -174,7 +183,7 @@ def notices(source: Source, fold: Fold) -> list[str]:
     found = []
     if len(source.pool) < sum(map(len, source.splits.values())):
         found.append("the test pictures of the data stay aside: folds are made of the others")
-    counts = np.bincount(source.pool.labels, minlength=len(source.class_names))
+    counts = class_counts(source.pool.labels, len(source.class_names))
     few = [n for n, c in zip(source.class_names, counts, strict=True) if c < fold.count]
     if fold.method == "kfold" and few:
         found.append(f"class '{few[0]}' has fewer pictures than folds: some folds do not test it")

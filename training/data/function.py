@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from training.data.arrays import checked_labels
+from training.data.arrays import check_same_kind, checked_labels
 from training.data.cache import memory_bytes
 from training.data.entries import array_entries
 from training.data.given import ALL, SPLIT_NAMES, Given, Part
+from training.data.labels import indicators
 from training.runs.command import InputError
 
 PICTURE = "a picture, uint8 (height, width), (height, width, 1) or (height, width, 3)"
@@ -27,7 +28,8 @@ def read_function(data: str) -> Given:
         data: "module:function". The module is a file, or a package, of the current folder. The function
             takes no arguments and returns a dict with, for "train" and perhaps "val" and "test", an
             iterable or an unbatched tf.data.Dataset of (picture, label): uint8 (height, width),
-            (height, width, 1) or (height, width, 3), 0..255, RGB, of any size; an integer or text.
+            (height, width, 1) or (height, width, 3), 0..255, RGB, of any size; an integer or text, or
+            where pictures may have several labels a list of texts or a row of 0 and 1.
             "class_names" may be in it too, a list of text, which integer labels index. What is not split
             is in "train" alone. It should return the same every time: evaluate and export call it again.
 
@@ -63,9 +65,12 @@ def read_function(data: str) -> Given:
         if not images:
             raise InputError(f"--data {data}: '{name}' has no pictures.")
         if len({type(label) for label in labels}) > 1:
-            raise InputError(f"--data {data}: '{name}' mixes labels of integers and of text.")
+            raise InputError(f"--data {data}: '{name}' mixes labels of different kinds.")
         try:
-            numbers, names = checked_labels(np.array(labels), class_names)
+            if isinstance(labels[0], list):
+                numbers, names = indicators(labels, class_names)
+            else:
+                numbers, names = checked_labels(np.array(labels), class_names)
         except ValueError as error:
             raise InputError(f"--data {data}: '{name}': {error}") from None
         entries = array_entries(images, numbers)
@@ -73,6 +78,10 @@ def read_function(data: str) -> Given:
         parts[ours] = Part(entries, names)
     if not parts:
         raise InputError(f"--data {data} returned a dict without pictures. Expected 'train' in it.")
+    try:
+        check_same_kind([part.entries.labels for part in parts.values()])
+    except ValueError as error:
+        raise InputError(f"--data {data}: {error}") from None
     if set(parts) == {"train"}:
         parts = {ALL: parts["train"]}
     return Given(
@@ -129,7 +138,7 @@ def _class_names(data: str, names: Any) -> tuple[str, ...] | None:
     return tuple(str(name) for name in names)
 
 
-def _pairs(data: str, part: str, pairs: Iterable) -> Iterator[tuple[np.ndarray, int | str]]:
+def _pairs(data: str, part: str, pairs: Iterable) -> Iterator[tuple[np.ndarray, Any]]:
     """Yield checked pictures, uint8 (height, width) or (height, width, 3), with labels."""
     if isinstance(pairs, str | bytes | Mapping) or not isinstance(pairs, Iterable):
         raise InputError(f"--data {data}: '{part}' is {type(pairs).__name__}. Expected pairs.")
@@ -144,16 +153,37 @@ def _pairs(data: str, part: str, pairs: Iterable) -> Iterator[tuple[np.ndarray, 
         where = f"--data {data}: item {n} of '{part}'"
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise InputError(f"{where} is {type(pair).__name__}. Expected (picture, label).")
-        image, label = np.asarray(pair[0]), np.asarray(pair[1])
+        image = np.asarray(pair[0])
         if image.ndim == 3 and image.shape[2] == 1:
             image = image[..., 0]
         shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
         if image.dtype != np.uint8 or not shaped or not image.size:
             hint = " A tf.data.Dataset of batches needs .unbatch()." if image.ndim == 4 else ""
             raise InputError(f"{where} is {image.dtype} {image.shape}. Expected {PICTURE}.{hint}")
-        value = label.item() if label.ndim == 0 else None
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", "replace")
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            raise InputError(f"{where} has the label {pair[1]!r}. Expected an integer or text.")
+        value = _label(pair[1])
+        if value is None:
+            raise InputError(
+                f"{where} has the label {pair[1]!r}. Expected an integer or text, or of pictures with "
+                "several labels a list of texts or a row of 0 and 1."
+            )
         yield np.ascontiguousarray(image), value
+
+
+def _label(given: Any) -> int | str | list[str] | np.ndarray | None:
+    """Return an integer, a text, a list of texts or a row of numbers; None for anything else."""
+    if isinstance(given, set | frozenset):
+        given = sorted(given)
+    if isinstance(given, list | tuple) and not given:
+        return []
+    label = np.asarray(given)
+    if label.dtype.kind in "SO":  # TensorFlow's texts are bytes
+        texts = [t.decode("utf-8", "replace") if isinstance(t, bytes) else t for t in label.flat]
+        if not all(isinstance(text, str) for text in texts):
+            return None
+        label = np.array(texts, str).reshape(label.shape)
+    if label.ndim == 1 and label.dtype.kind == "U":
+        return label.tolist()
+    if label.ndim == 1 and label.dtype.kind in "biuf":
+        return label
+    value = label.item() if label.ndim == 0 else None
+    return value if isinstance(value, int | str) and not isinstance(value, bool) else None

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from training.data.entries import Entries, joined, relabelled, split
+from training.data.labels import class_counts, is_multi
 from training.data.sources import Source
 from training.runs.command import InputError
 
@@ -91,7 +92,7 @@ def to_source(given: Given, seed: int) -> Source:
             parts[name] = entries
     where = f" in {given.title('train')}" if own_splits else ""
     then = "" if own_splits else ": it is trained on, neither validated nor tested"
-    counts = np.bincount(parts[main].labels, minlength=len(names))
+    counts = class_counts(parts[main].labels, len(names))
     notices += [
         f"class '{name}' has one picture{where}{then}"
         for name, count in zip(names, counts, strict=True)
@@ -147,7 +148,7 @@ def class_names_of(given: Given, main: str) -> tuple[str, ...]:
         InputError: If they are fewer than two, or two in any part have one name.
     """
     part = given.parts[main]
-    there = np.bincount(part.entries.labels, minlength=len(part.class_names)) > 0
+    there = class_counts(part.entries.labels, len(part.class_names)) > 0
     names = tuple(name for name, some in zip(part.class_names, there, strict=True) if some)
     if len(names) < 2:
         found = f"only '{names[0]}'" if names else "none"
@@ -219,12 +220,17 @@ def numbered(
 def _differences(given: Given, part: str, main: str, names: tuple[str, ...]) -> list[str]:
     """Tell which classes a part has beside those trained on, and which of these it lacks."""
     entries, own = given.parts[part].entries, given.parts[part].class_names
-    counts = dict(zip(own, np.bincount(entries.labels, minlength=len(own)).tolist(), strict=True))
+    counts = dict(zip(own, class_counts(entries.labels, len(own)).tolist(), strict=True))
+    gone = (
+        "this label of its {} pictures is ignored"
+        if is_multi(entries.labels)
+        else "its {} pictures are left out"
+    )
     where, trained = given.title(part), given.title(main)
     if part == main:
         return [f"class '{name}' has no pictures: left out" for name in own if name not in names]
     return [
-        f"class '{name}' is in {where} but not in {trained}: its {counts[name]} pictures are left out"
+        f"class '{name}' is in {where} but not in {trained}: {gone.format(counts[name])}"
         for name in sorted(own)
         if counts[name] and name not in names
     ] + [f"class '{name}' has no pictures in {where}" for name in names if not counts.get(name)]

@@ -10,6 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from training.data.targets import shares
+
 Targets = Any  # float32 (batch, ...), or a dict or tuple of them for several outputs
 
 
@@ -28,8 +30,12 @@ class Mixing:
     num_classes: int
 
     def __call__(self, images: tf.Tensor, labels: Targets, seed: tf.Tensor) -> tuple[tf.Tensor, Targets]:
-        """Mix a batch: uint8 (batch, height, width, channels) and int (batch,) or a structure of it."""
-        targets = tf.nest.map_structure(lambda y: tf.one_hot(y, self.num_classes), labels)
+        """Mix a batch: uint8 (batch, height, width, channels) and int (batch,), or a structure of it.
+
+        Where pictures may have several labels, these are int (batch, classes): each label is mixed as a
+        class is.
+        """
+        targets = tf.nest.map_structure(lambda y: shares(y, self.num_classes), labels)
         own = tf.random.fold_in(seed, 0)
         if self.mixup and self.cutmix:
             return tf.cond(

@@ -49,9 +49,9 @@ def training_batches(
         targets: Makes targets and weights of the labels.
 
     Returns:
-        The dataset of (uint8 (batch, height, width, channels), int32 (batch,)), with mixing or targets
-        float32 (batch, classes) instead of the labels, perhaps with weights, float32 (batch,); its
-        batches an epoch.
+        The dataset of (uint8 (batch, height, width, channels), int32 (batch,) or (batch, classes)), with
+        mixing or targets float32 (batch, classes) instead of the labels, perhaps with weights, float32
+        (batch,) or (batch, classes); its batches an epoch.
     """
     count = len(split)
     batch_size = min(batch_size, count)

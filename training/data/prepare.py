@@ -16,6 +16,7 @@ from training.data import decode
 from training.data.cache import Cache
 from training.data.entries import Entries
 from training.data.jpeg import Jpegs
+from training.data.labels import class_counts
 from training.data.reading import OnBadImage, Read, read_split
 from training.data.sources import Source
 from training.data.stored import maybe_stored
@@ -38,7 +39,7 @@ class Split:
     """The pictures of one split at a network's size.
 
     Attributes:
-        labels: int32 (n,).
+        labels: int32 (n,), or int32 (n, classes) where pictures may have several.
         names: What to call each picture.
         picture: Returns picture i: uint8 (image_size, image_size, channels), 0..255.
         pixels: All pictures, uint8 (n, image_size, image_size, channels), where they are cached: in
@@ -178,7 +179,7 @@ def _split(entries: Entries, shape: tuple[int, ...], read: Read) -> Split:
     """Make a split of the pictures that can be read."""
     kept = np.delete(np.arange(len(entries)), list(read.bad))
     labels = entries.labels[kept]
-    described = [read.identities[kept], labels.astype("<i4")[:, None].view(np.uint8)]
+    described = [read.identities[kept], labels.astype("<i4").reshape(len(kept), -1).view(np.uint8)]
 
     def picture(i: int) -> np.ndarray:
         if read.pixels is not None:
@@ -213,7 +214,8 @@ def _check_classes(source: Source, splits: dict[str, Split]) -> None:
     """Refuse a training split in which a class has no readable picture: it could not be learnt."""
     if "train" not in splits:
         return
-    missing = sorted(set(range(len(source.class_names))) - set(splits["train"].labels.tolist()))
-    if missing:
+    counts = class_counts(splits["train"].labels, len(source.class_names))
+    missing = np.flatnonzero(counts == 0)
+    if len(missing):
         names = ", ".join(f"'{source.class_names[i]}'" for i in missing)
         raise InputError(f"no picture of class {names} could be read for training: all are broken.")

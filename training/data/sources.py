@@ -12,9 +12,11 @@ import numpy as np
 
 from cnn_keras.lazy import quietly_import_keras
 from training.data.entries import Entries, Splits, array_entries, relabelled, split
+from training.data.labels import is_multi, one_hot
 from training.runs.checks import check_data_name, data_kind, is_place
 from training.runs.command import InputError
 from training.runs.files import printable
+from training.runs.task import is_multi_label
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class Source:
     mirrored: bool = True
     fold: dict[str, Any] | None = None
     notices: tuple[str, ...] = field(default=())
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a picture may have several labels, or none."""
+        return is_multi(self.pool.labels)
 
     def __post_init__(self):
         for name in self.class_names:
@@ -120,10 +127,12 @@ def open_again(card: dict[str, Any], data: str | None = None, data_dir: str | No
         from training.data.folds import fold_from, in_fold
 
         source = in_fold(source, fold_from(about["fold"]))
-    return aligned(source, tuple(card["class_names"]))
+    return aligned(source, tuple(card["class_names"]), is_multi_label(card))
 
 
-def open_as_test(data: str, data_dir: str | None, class_names: tuple[str, ...]) -> Source:
+def open_as_test(
+    data: str, data_dir: str | None, class_names: tuple[str, ...], multi_label: bool = False
+) -> Source:
     """Open a source to judge a trained network on it, as one split "test".
 
     Args:
@@ -131,20 +140,22 @@ def open_as_test(data: str, data_dir: str | None, class_names: tuple[str, ...]) 
             others, all.
         data_dir: Where TensorFlow Datasets keeps its files.
         class_names: The network's classes; the source's are matched to them by name.
+        multi_label: Whether the network knows of several labels a picture.
 
     Raises:
-        InputError: If the source has none of these classes.
+        InputError: If the source has none of these classes, or pictures of several labels that the
+            network knows nothing of.
     """
     if data == "digits":
         source = digits(seed=0)
-        return aligned(replace(source, splits={"test": source.pool}), class_names)
+        return aligned(replace(source, splits={"test": source.pool}), class_names, multi_label)
     if Path(data).is_dir():
         from training.data.folder import folder_as_test
 
-        return aligned(folder_as_test(Path(data)), class_names)
+        return aligned(folder_as_test(Path(data)), class_names, multi_label)
     from training.data.given import to_test
 
-    return aligned(to_test(_read(data, data_dir)), class_names)
+    return aligned(to_test(_read(data, data_dir)), class_names, multi_label)
 
 
 def same(data: str, source: str) -> bool:
@@ -152,12 +163,28 @@ def same(data: str, source: str) -> bool:
     return data == source or (is_place(data) and Path(data).resolve() == Path(source).resolve())
 
 
-def aligned(source: Source, class_names: tuple[str, ...]) -> Source:
+def aligned(source: Source, class_names: tuple[str, ...], multi_label: bool = False) -> Source:
     """Return the source with labels that index `class_names`; pictures of other classes are left out.
 
+    Where pictures may have several labels, only those labels are. Pictures of one class each become
+    pictures with that label alone where `multi_label` asks for it.
+
     Raises:
-        InputError: If the source has none of these classes.
+        InputError: If the source has none of these classes, or several labels a picture unasked.
     """
+    if source.multi_label and not multi_label:
+        raise InputError(
+            f"{source.name} has pictures with several labels, but the network tells one class each. "
+            "Judge it on pictures of one class each."
+        )
+    if multi_label and not source.multi_label:
+        source = aligned(source, class_names)
+
+        def rows(entries: Entries) -> Entries:
+            return replace(entries, labels=one_hot(entries.labels, len(class_names)))
+
+        splits = {part: rows(entries) for part, entries in source.splits.items()}
+        return replace(source, splits=splits, pool=rows(source.pool))
     if source.class_names == class_names:
         return source
     others = [name for name in source.class_names if name not in class_names]
@@ -166,6 +193,8 @@ def aligned(source: Source, class_names: tuple[str, ...]) -> Source:
             f"{source.name} has none of the network's classes. It has {', '.join(others[:5])}; the "
             f"network knows {', '.join(class_names[:5])}."
         )
+
+    gone = "the label is ignored" if multi_label else "left out"
 
     def moved(entries: Entries) -> Entries:
         return relabelled(entries, source.class_names, class_names)
@@ -177,7 +206,7 @@ def aligned(source: Source, class_names: tuple[str, ...]) -> Source:
         pool=moved(source.pool),
         notices=(
             *source.notices,
-            *(f"class '{name}' is not one of the network's: left out" for name in others),
+            *(f"class '{name}' is not one of the network's: {gone}" for name in others),
         ),
     )
 

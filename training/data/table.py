@@ -10,6 +10,7 @@ import numpy as np
 
 from training.data.folder import file_entries, look
 from training.data.given import ALL, SPLIT_NAMES, Given, Part, numbered
+from training.data.labels import BAR, indicators
 from training.runs.command import InputError
 
 NEEDED, OPTIONAL = ("path", "label"), ("split", "group")
@@ -18,12 +19,29 @@ SHOWN = 5  # wrong lines in a message
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the file; `split` is ours or None, `group` may be None."""
+    """A line of the file; `split` is ours or None, `group` may be None.
+
+    `label` is as it stands there: perhaps several names, or empty.
+    """
 
     path: str
     label: str
     split: str | None
     group: str | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The labels, which bars separate."""
+        return tuple(name.strip() for name in self.label.split(BAR)) if self.label else ()
+
+
+def read_rows(file: Path) -> list[Row]:
+    """Return the lines of a list of pictures, as `read_csv` reads them.
+
+    Raises:
+        InputError: If it cannot be read as that.
+    """
+    return _rows(file)[0]
 
 
 def read_csv(file: Path) -> Given:
@@ -33,16 +51,20 @@ def read_csv(file: Path) -> Given:
         file: CSV, UTF-8 with or without a byte order mark. Its first line names the columns: path
             (relative to the file's folder, or absolute), label (any text), and perhaps split (train,
             val or test; validation and the like too) and group (pictures of one group never come into
-            two splits).
+            two splits). Where any label has a bar, all are lists of labels separated by bars, and an
+            empty one says that the picture has none.
 
     Raises:
         InputError: If it cannot be read as that; the message names the lines.
     """
     rows, notices = _rows(file)
-    parts = {}
+    several, parts = any(BAR in row.label for row in rows), {}
     for name in dict.fromkeys(row.split or ALL for row in rows):
         of_part = [row for row in rows if (row.split or ALL) == name]
-        labels, class_names = numbered([row.label for row in of_part], None)
+        if several:
+            labels, class_names = indicators([row.names for row in of_part])
+        else:
+            labels, class_names = numbered([row.label for row in of_part], None)
         groups = None if rows[0].group is None else np.array([row.group for row in of_part])
         parts[name] = Part(file_entries([row.path for row in of_part], labels, groups), class_names)
     main = next((parts[name] for name in (ALL, "train") if name in parts), next(iter(parts.values())))
@@ -63,7 +85,7 @@ def _rows(file: Path) -> tuple[list[Row], list[str]]:
     try:
         columns = [name.strip().lower() for name in next(lines, [])]
         _check_columns(file, columns)
-        rows, wrong = [], []
+        rows, wrong, unlabelled = [], [], []
         first_line: dict[str, int] = {}
         for cells in lines:
             if not any(cell.strip() for cell in cells):
@@ -72,13 +94,18 @@ def _rows(file: Path) -> tuple[list[Row], list[str]]:
             if isinstance(row, Row) and row.path in first_line:
                 row = f"{row.path} is in line {first_line[row.path]} already: list each picture once"
             if isinstance(row, str):
-                wrong.append(f"line {lines.line_num}: {row}")
+                wrong.append((lines.line_num, row))
                 continue
+            if not row.label:
+                unlabelled.append((lines.line_num, "the label is empty"))
             first_line[row.path] = lines.line_num
             rows.append(row)
     except csv.Error as error:
         raise InputError(f"--data {file}, line {lines.line_num}: {error}.") from None
+    if not any(BAR in row.label for row in rows):
+        wrong = sorted(wrong + unlabelled)
     if wrong:
+        wrong = [f"line {number}: {text}" for number, text in wrong]
         more = f"\n... and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         raise InputError(f"--data {file}:\n" + "\n".join(wrong[:SHOWN]) + more)
     if not rows:
@@ -120,7 +147,7 @@ def _row(folder: Path, columns: list[str], cells: list[str]) -> Row | str:
     if len(cells) != len(columns):
         return f"{len(cells)} values for {len(columns)} columns (a comma in a value needs quotes)"
     values = {name: cell.strip() for name, cell in zip(columns, cells, strict=True)}
-    for name in NEEDED + ("group",) * ("group" in columns):
+    for name in ("path",) + ("group",) * ("group" in columns):
         if not values[name]:
             return f"the {name} is empty"
     split = values.get("split") or None
@@ -128,9 +155,12 @@ def _row(folder: Path, columns: list[str], cells: list[str]) -> Row | str:
         return f"split '{split}' is none of {', '.join(SPLIT_NAMES)}"
     if "\0" in values["path"]:
         return "the path has a zero byte"
-    return Row(
+    row = Row(
         path=str(Path(folder, values["path"])),
         label=sys.intern(values["label"]),
         split=split and SPLIT_NAMES[split.lower()],
         group=values.get("group"),
     )
+    if not all(row.names):
+        return f"the label '{row.label}' has nothing on one side of a bar"
+    return row

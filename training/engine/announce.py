@@ -16,6 +16,14 @@ from training.runs.files import printable, write_table
 from training.runs.folder import Run
 from training.runs.settings import Fit
 
+SHARES = {"top1": "top-1", "top5": "top-5", "macro_f1": "macro F1"}
+MULTI_LABEL_SHARES = {
+    "mean_average_precision": "mean AP",
+    "micro_f1": "micro F1",
+    "macro_f1": "macro F1",
+    "exact_match": "all labels right",
+}
+
 
 def announce(
     settings: Fit, choices: Choices, data: Data, network: keras.Model, on_device: str, run: Run
@@ -33,7 +41,7 @@ def announce(
         "input": f"{size} x {size} x {choices.channels} pixels, scaled '{choices.scaling}'",
         "images": f"{counts} from {settings.data}",
         "cache": data.cache,
-        "classes": f"{classes}: {shown}",
+        "classes": f"{classes}: {shown}" + (", any number a picture" if choices.multi_label else ""),
         "weights": settings.weights or f"random, seed {settings.seed}",
         "training": _plan(settings, choices),
         "device": on_device,
@@ -87,16 +95,18 @@ def conclude(
         choices: Those of the fit.
     """
     words = {"test": "test", "val": "validation"}
-    shares = {"top1": "top-1", "top5": "top-5", "macro_f1": "macro F1"}
+    multi_label = all("exact_match" in numbers for numbers, _ in judged.values())
+    shares = MULTI_LABEL_SHARES if multi_label else SHARES
     if all(len(numbers["classes"]) <= 5 for numbers, _ in judged.values()):
-        del shares["top5"]  # of five classes it is always right
+        shares = {k: v for k, v in shares.items() if k != "top5"}  # of five classes it is always right
     table = [("pictures", "n", *shares.values(), "loss")]
     for part, (numbers, _) in judged.items():
         cells = (f"{100 * numbers[k]:.2f} %" for k in shares)
         table.append((words[part], f"{numbers['n']:,}", *cells, f"{numbers['loss']:.4f}"))
     log.info("\n%s\n", as_text(table))
     if best_epoch:
-        log.info("weights of epoch %d: %s", best_epoch, RULES[not choices.fine_tune])
+        score = "share of pictures with all labels right" if choices.multi_label else "accuracy"
+        log.info("weights of epoch %d: %s", best_epoch, RULES[not choices.fine_tune].format(score=score))
     elif choices and choices.epochs:
         log.info("weights: as given, with the new head; no epoch of fine-tuning was better")
     places = {"run": folder, "report": folder / "report.html", "exports": folder / "export"}

@@ -14,8 +14,8 @@ from training.runs.files import check_space, replaced, write_text
 from training.runs.folder import Run
 
 RULES = {  # by whether the latest is taken
-    True: "the latest of those within one standard error of the highest validation accuracy",
-    False: "the lowest validation loss of those within one standard error of the highest accuracy",
+    True: "the latest of those within one standard error of the highest validation {score}",
+    False: "the lowest validation loss of those within one standard error of the highest {score}",
 }
 HDF5_BYTES = 4096  # what a variable takes in a file beside its values
 
@@ -28,11 +28,12 @@ class Progress(keras.callbacks.Callback):
         steps: Steps an epoch.
         epochs: Epochs of the whole fit.
         batch_size: Pictures a step.
+        score: The metric that is shown beside the loss.
     """
 
-    def __init__(self, run: Run, steps: int, epochs: int, batch_size: int):
+    def __init__(self, run: Run, steps: int, epochs: int, batch_size: int, score: str = "accuracy"):
         super().__init__()
-        self._run, self._epochs, self._batch_size = run, epochs, batch_size
+        self._run, self._epochs, self._batch_size, self._score = run, epochs, batch_size, score
         self.steps = steps  # an epoch
         self._rows: list[dict[str, float]] = []
         self.stage = ""  # what is being trained, where that changes
@@ -83,10 +84,10 @@ class Progress(keras.callbacks.Callback):
         write_text(self._run.history, as_csv(self._rows))
         with tqdm.external_write_mode():
             log.info(
-                "epoch %d/%d%s  loss %.4f  accuracy %.4f  val_loss %.4f  val_accuracy %.4f  %.1f s",
+                "epoch %d/%d%s  loss %.4f  %s %.4f  val_loss %.4f  val_%s %.4f  %.1f s",
                 *(epoch + 1, self._epochs, self.stage and f" ({self.stage})"),
-                *(row["loss"], row["accuracy"]),
-                *(row["val_loss"], row["val_accuracy"], seconds),
+                *(row["loss"], self._score, row[self._score]),
+                *(row["val_loss"], self._score, row[f"val_{self._score}"], seconds),
             )
 
     def on_train_end(self, logs=None):
@@ -121,32 +122,45 @@ class BestWeights(keras.callbacks.Callback):
     From scratch the latest of them is taken: at small rates what comes later generalises better than
     what was lucky before. In fine-tuning, where later may be worse, it is the lowest loss.
 
+    Of pictures with several labels the score is the share of those with all labels right: a share of
+    pictures as accuracy is, and unlike F1 it is low for a network that tells every label of everything.
+
     Args:
         network: The network whose weights are kept.
         run: Where they go, each time that they are better.
         pictures: Number of validation pictures.
         latest: Whether the latest of near equals is kept.
+        score: The metric: a share of the pictures.
     """
 
     writes = True
 
-    def __init__(self, network: keras.Model, run: Run, pictures: int, *, latest: bool = False):
+    def __init__(
+        self,
+        network: keras.Model,
+        run: Run,
+        pictures: int,
+        *,
+        latest: bool = False,
+        score: str = "accuracy",
+    ):
         super().__init__()
+        self.score = score
         self._network, self._run, self._pictures, self._latest = network, run, pictures, latest
         self._highest = 0.0
-        self.best: tuple[float, float] | None = None  # accuracy, loss
+        self.best: tuple[float, float] | None = None  # score, loss
         self.best_epoch = 0
 
-    def offer(self, accuracy: float, loss: float, epoch: int) -> None:
+    def offer(self, score: float, loss: float, epoch: int) -> None:
         """Write the network's present weights if they are better than the best so far."""
-        self._highest = max(self._highest, accuracy)
+        self._highest = max(self._highest, score)
         n = self._pictures + 2
         estimate = (self._highest * self._pictures + 1) / n
         enough = estimate - math.sqrt(estimate * (1 - estimate) / n)
-        if accuracy < enough or math.isnan(loss):
+        if score < enough or math.isnan(loss):
             return
         if self._latest or self.best is None or self.best[0] < enough or loss < self.best[1]:
-            self.best, self.best_epoch = (accuracy, loss), epoch
+            self.best, self.best_epoch = (score, loss), epoch
             self._keep()
 
     def _keep(self) -> None:
@@ -166,7 +180,7 @@ class BestWeights(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Offer the weights of the epoch."""
-        self.offer(logs["val_accuracy"], logs["val_loss"], epoch + 1)
+        self.offer(logs[f"val_{self.score}"], logs["val_loss"], epoch + 1)
 
 
 class EarlyStop(keras.callbacks.Callback):

@@ -11,8 +11,9 @@ from tqdm import tqdm
 
 from cnn_keras.preprocessing import Standardize, assemble
 from cnn_keras.weights import HEAD
+from training.data.cache import memory_bytes
 from training.data.pipeline import evaluation_batches, training_batches
-from training.data.prepare import Data, memory_bytes
+from training.data.prepare import Data
 from training.engine.callbacks import RowsOfHistory
 from training.engine.regime import compile_model, targets
 from training.engine.schedules import Plateau
@@ -53,17 +54,18 @@ def features(
     Args:
         network: The network.
         scaling: Of its pixels.
-        batches: Of (uint8 (batch, height, width, channels), int32 (batch,)).
+        batches: Of (uint8 (batch, height, width, channels), int32 (batch,) or (batch, classes)).
         count: Number of pictures in them.
 
     Returns:
-        float32 (count, features); their labels, int32 (count,).
+        float32 (count, features); their labels, int32 (count,) or (count, classes).
     """
     tensor, _ = head_input(network)
     model = assemble(keras.Model(network.input, tensor), scaling)
     pictures = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)
     step = tf.function(lambda images: model(images, training=False), input_signature=[pictures])
-    found, labels = np.empty((count, tensor.shape[-1]), "float32"), np.empty(count, "int32")
+    found = np.empty((count, tensor.shape[-1]), "float32")
+    labels = np.empty((count, *batches.element_spec[1].shape[1:]), "int32")
     at = 0
     with tqdm(total=count, desc="computing features", unit=" images", leave=False, disable=None) as bar:
         for images, label in batches:
@@ -93,7 +95,8 @@ def train_head(
         policy: Augmentation, where `how` has passes with it.
 
     Returns:
-        One row an epoch: epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds.
+        One row an epoch: epoch, loss, accuracy (of several labels exact_match and f1), the same of the
+        validation pictures with val_ before them, learning_rate.
     """
     train, val = data.splits["train"], data.splits["val"]
     if how.passes:
@@ -133,8 +136,8 @@ def fit_linear(
     """Fit a linear classifier on features by Model.fit, until the validation loss is lowest.
 
     Args:
-        train: Features, float32 (n, features); labels, int32 (n,), or shares of the classes, float32
-            (n, classes); perhaps weights, float32 (n,).
+        train: Features, float32 (n, features); labels, int32 (n,), or shares or each of the
+            classes, (n, classes); perhaps weights, float32 (n,) or (n, classes).
         val: Features and labels of the validation pictures.
         num_classes: Number of classes.
         settings: See `train_head`.

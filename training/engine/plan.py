@@ -17,12 +17,14 @@ from training.data.prepare import Data
 from training.data.sources import Source
 from training.data.statistics import channel_moments
 from training.engine import transfer
+from training.engine.losses import MULTI_LABEL_LOSSES
 from training.engine.optimizers import CLIP_NORM, OPTIMIZERS, default_lr
 from training.engine.schedules import RISE
 from training.engine.transfer import HeadTraining
 from training.runs.checks import is_place
 from training.runs.command import InputError
 from training.runs.settings import Fit
+from training.runs.task import task_entries
 
 SMALL_BYTES = 20_000_000
 
@@ -51,6 +53,8 @@ class Choices:
         frozen: Layers that never learn.
         layer_decay: Factor of the learning rate from a block to the one before it; None until `adapt`
             has the network.
+        loss: Its name.
+        multi_label: Whether pictures may have several labels.
     """
 
     image_size: int
@@ -71,6 +75,8 @@ class Choices:
     head: HeadTraining = transfer.HEAD_TRAINING
     frozen: tuple[str, ...] = ()
     layer_decay: float | None = None
+    loss: str = "cross-entropy"
+    multi_label: bool = False
 
     @property
     def stored_size(self) -> int:
@@ -102,6 +108,7 @@ def choose(settings: Fit, source: Source) -> Choices:
     if channels == 1 and scaling in ("torch", "caffe"):
         raise InputError(f"--preprocessing {scaling} needs 3 channels: pass --channels 3.")
     epochs = settings.epochs or default_epochs(variant, fine_tune)
+    loss = choose_loss(settings.loss, source.multi_label)
     lr, decay, warmup = settings.lr, settings.weight_decay, settings.warmup_epochs
     clip_norm = settings.clip_norm
     if lr is None:
@@ -132,9 +139,28 @@ def choose(settings: Fit, source: Source) -> Choices:
         schedule=settings.schedule,
         warmup_epochs=warmup,
         clip_value=settings.clip_value,
-        head=transfer.head_training(settings),
+        head=transfer.head_training(settings, loss, source.multi_label),
         layer_decay=settings.layer_decay,
+        loss=loss,
+        multi_label=source.multi_label,
     )
+
+
+def choose_loss(loss: str, multi_label: bool) -> str:
+    """Return the loss that "auto" stands for.
+
+    Raises:
+        InputError: If a loss of classes that exclude each other is asked for where they do not.
+    """
+    if loss == "auto":
+        return "binary" if multi_label else "cross-entropy"
+    if multi_label and loss not in MULTI_LABEL_LOSSES:
+        instead = "--class-weight balanced" if loss == "class-balanced" else "--loss binary or focal"
+        raise InputError(
+            f"--loss {loss} is for pictures of one class each; these have several labels. Give "
+            f"{instead}."
+        )
+    return loss
 
 
 def default_epochs(variant: cnn_keras.Variant, fine_tune: bool) -> int:
@@ -252,6 +278,7 @@ def card_entries(settings: Fit, choices: Choices, data: Data) -> dict[str, Any]:
         "image_size": choices.image_size,
         "channels": choices.channels,
         "class_names": list(data.class_names),
+        **task_entries(data.source.multi_label),
         "preprocessing": decode.contract(as_entries(choices.scaling)),
         "precision": choices.precision,
         "data": {

@@ -14,7 +14,7 @@ from training.engine import features, plan, regime
 from training.engine.announce import announce, conclude
 from training.engine.callbacks import BestWeights, as_csv
 from training.engine.checkpoint import Checkpoint
-from training.report.evaluation import judge, write_report
+from training.report.evaluation import headline, judge, write_report
 from training.runs import checkpoints, folder, resume
 from training.runs.command import DONE, GATE_NOT_MET, INTERRUPTED, log
 from training.runs.files import write_text
@@ -87,7 +87,13 @@ def train(
         return folder.write_card(run, **plan.card_entries(settings, choices, data), **entries)
 
     # --- fit --------------------------------------------------------------------------------------
-    best = keeper(network, run, len(data.splits["val"]), latest=not choices.fine_tune)
+    best = keeper(
+        network,
+        run,
+        len(data.splits["val"]),
+        latest=not choices.fine_tune,
+        score="exact_match" if choices.multi_label else "accuracy",
+    )
     checkpoint = Checkpoint(run, settings.checkpoint_every if best.writes else None, saved, best)
     if saved:
         log.info("goes on %s", saved.place.in_words())
@@ -128,8 +134,8 @@ def _fit(settings, choices, data, trained, network, run, best, checkpoint) -> No
         both = assemble(trained, choices.scaling)
         regime.train(both, network, data, settings, choices, run, best, checkpoint)
     else:
-        accuracy_loss = regime.validate(network, choices.scaling, data, settings)
-        best.offer(*accuracy_loss, epoch=0)
+        score_loss = regime.validate(network, choices, data, settings)
+        best.offer(*score_loss, epoch=0)
     checkpoint.finish()
 
 
@@ -144,7 +150,7 @@ def _report_and_export(run, settings, choices, data, network, model, best, card)
     card(metrics={}, best_epoch=best.best_epoch)  # from here on the run is of use, come what may
     model = in_float32(model)
     judged = judge(model, data)
-    metrics = {part: {k: m[k] for k in ("top1", "top5", "loss", "n")} for part, (m, _) in judged.items()}
+    metrics = {part: headline(numbers) for part, (numbers, _) in judged.items()}
     written = card(metrics=metrics, best_epoch=best.best_epoch)
     write_report(run.path, run.path.name, written, data, judged, run.history)
 

@@ -11,13 +11,13 @@ from cnn_keras.preprocessing import Standardize, assemble
 from training.data.mixing import Mixing
 from training.data.pipeline import evaluation_batches, training_batches
 from training.data.prepare import Data
-from training.data.targets import Targets, class_weights
+from training.data.targets import LabelTargets, Targets, class_weights, label_weights
 from training.engine import transfer
 from training.engine.auxiliary import stages
 from training.engine.callbacks import BestWeights, EarlyStop, Progress
 from training.engine.checkpoint import Checkpoint
 from training.engine.layer_rates import LayerRates
-from training.engine.losses import Loss, accuracy
+from training.engine.losses import Loss, metrics
 from training.engine.optimizers import make_optimizer
 from training.engine.plan import Choices
 from training.engine.schedules import Plateau, Schedule
@@ -61,9 +61,9 @@ def train(
         transfer.freeze(model, choices.frozen)
     if choices.train_head and not checkpoint.saved:
         # fine-tuning must not end below what the head alone reaches
-        accuracy, loss = validate(network, choices.scaling, data, settings)
-        log.info("head trained: val_loss %.4f  val_accuracy %.4f", loss, accuracy)
-        best.offer(accuracy, loss, epoch=0)
+        score, loss = validate(network, choices, data, settings)
+        log.info("head trained: val_loss %.4f  val_%s %.4f", loss, best.score, score)
+        best.offer(score, loss, epoch=0)
     parts = stages(
         model, cnn_keras.get(settings.arch).aux_weight, stage_by_stage=settings.stage_by_stage
     )
@@ -72,7 +72,8 @@ def train(
     mixing = None
     if settings.mixup or settings.cutmix:
         mixing = Mixing(settings.mixup, settings.cutmix, len(data.class_names))
-    progress = Progress(run, len(train_split) // batch_size, choices.epochs, batch_size)
+    steps = len(train_split) // batch_size
+    progress = Progress(run, steps, choices.epochs, batch_size, best.score)
     keepers = [best]
     if settings.early_stop:
         keepers.append(EarlyStop(best, settings.early_stop))
@@ -130,10 +131,13 @@ def train(
             return
 
 
-def targets(settings: Fit, data: Data) -> Targets:
+def targets(settings: Fit, data: Data) -> Targets | LabelTargets:
     """Return what the network is taught of the labels."""
     kind = "effective" if settings.loss == "class-balanced" else settings.class_weight
     labels, classes = data.splits["train"].labels, len(data.class_names)
+    if data.source.multi_label:
+        weights = None if kind == "none" else label_weights(labels)
+        return LabelTargets(settings.label_smoothing, weights)
     weights = None if kind == "none" else class_weights(kind, labels, classes)
     return Targets(classes, settings.label_smoothing, weights)
 
@@ -146,7 +150,7 @@ def compile_model(
     steps_an_epoch: int,
     layer_rates: LayerRates | None = None,
 ) -> Schedule:
-    """Compile for training of `steps` steps on integer labels; return the schedule of the rate."""
+    """Compile for training of `steps` steps on labels; return the schedule of the rate."""
     schedule = Schedule(choices.schedule, choices.lr, steps, int(steps_an_epoch * choices.warmup_epochs))
     optimizer = make_optimizer(
         choices.optimizer,
@@ -159,8 +163,9 @@ def compile_model(
         layer_rates=layer_rates,
     )
     penalise(model, settings.l1, settings.l2)
-    model.compile(optimizer, Loss(settings.loss), metrics=[accuracy])
-    _create_variables(model)
+    multi_label = choices.multi_label
+    model.compile(optimizer, Loss(choices.loss, multi_label), metrics=metrics(multi_label))
+    _create_variables(model, multi_label)
     return schedule
 
 
@@ -171,23 +176,24 @@ def penalise(model: keras.Model, l1: float, l2: float) -> None:
             variable.regularizer = keras.regularizers.L1L2(l1, l2) if l1 or l2 else None
 
 
-def _create_variables(model: keras.Model) -> None:
+def _create_variables(model: keras.Model, multi_label: bool) -> None:
     """Create what optimizer and metrics need: made within the first step, it has that traced twice."""
     model.optimizer.build(model.trainable_variables)
     logits = keras.tree.map_structure(lambda o: np.zeros((1, *o.shape[1:]), "float32"), model.output)
-    model.compute_metrics(None, np.zeros(1, "int32"), logits)
+    some = next(iter(logits.values())) if isinstance(logits, dict) else logits
+    labels = np.zeros(some.shape if multi_label else 1, "int32")
+    model.compute_metrics(None, labels, logits)
     model.reset_metrics()
 
 
-def validate(
-    network: keras.Model, scaling: str | Standardize, data: Data, settings: Fit
-) -> tuple[float, float]:
-    """Return accuracy and loss on the validation pictures."""
-    model = assemble(network, scaling)
-    model.compile(loss=Loss(settings.loss), metrics=[accuracy])
+def validate(network: keras.Model, choices: Choices, data: Data, settings: Fit) -> tuple[float, float]:
+    """Return accuracy (of several labels, the share of all right) and loss on validation pictures."""
+    model = assemble(network, choices.scaling)
+    measured = metrics(choices.multi_label)
+    model.compile(loss=Loss(choices.loss, choices.multi_label), metrics=measured)
     batches = evaluation_batches(data.splits["val"], settings.batch_size)
     found = model.evaluate(batches, verbose=0, return_dict=True)
-    return found["accuracy"], found["loss"]
+    return found[measured[0].__name__], found["loss"]
 
 
 def save_keras(run: Run, network: keras.Model, scaling: str | Standardize) -> None:

@@ -17,6 +17,10 @@ from training.runs.settings import as_json
 
 GROWS = ("repeats", "bootstrap")  # more of these may be added later
 PLACE = ("name", "out")
+FIGURES = (  # those of one class a picture, or of several labels
+    *("top1", "top1_interval", "top5", "mean_average_precision", "micro_f1", "macro_f1"),
+    *("exact_match", "exact_match_interval", "loss"),
+)
 
 
 def start(settings: Any, source: Source) -> Path:
@@ -88,7 +92,7 @@ def read(path: Path, fold: Fold) -> dict[str, Any]:
         "trained_on": counts["train"],
         "validated_on": counts["val"],
         "n": metrics["n"],
-        **{key: metrics[key] for key in ("top1", "top1_interval", "top5", "macro_f1", "loss")},
+        **{key: metrics[key] for key in FIGURES if key in metrics},
     }
 
 

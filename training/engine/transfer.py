@@ -36,6 +36,8 @@ class HeadTraining:
         warmup_epochs: Epochs of the rise.
         clip_norm: Largest norm of all gradients together; None for no limit.
         clip_value: Largest value of each gradient; None for no limit.
+        loss: Its name.
+        multi_label: Whether pictures may have several labels.
         passes: Augmented passes over the training pictures; 0 for one over the pictures as they are.
     """
 
@@ -49,6 +51,8 @@ class HeadTraining:
     warmup_epochs: float = 0.0
     clip_norm: float | None = None
     clip_value: float | None = None
+    loss: str = "cross-entropy"
+    multi_label: bool = False
     passes: int = 0
 
 
@@ -56,9 +60,10 @@ HEAD_TRAINING = HeadTraining()
 FIRST_SHARE = 0.05  # of the learning rate, that the block next to the picture has in fine-tuning
 
 
-def head_training(settings: Fit) -> HeadTraining:
+def head_training(settings: Fit, loss: str, multi_label: bool) -> HeadTraining:
     """Decide how a head is trained: as the flags say where it is all that learns."""
-    usual = replace(HEAD_TRAINING, passes=settings.augmented_passes or 0)
+    passes = settings.augmented_passes or 0
+    usual = replace(HEAD_TRAINING, loss=loss, multi_label=multi_label, passes=passes)
     if settings.freeze != "backbone":
         return usual
     optimizer = usual.optimizer if settings.optimizer == "auto" else settings.optimizer

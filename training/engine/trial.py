@@ -60,7 +60,7 @@ class BestFigures(BestWeights):
     def on_epoch_end(self, epoch, logs=None):
         """Take the figures of the epoch."""
         super().on_epoch_end(epoch, logs)
-        if not self._report(epoch + 1, logs["val_accuracy"], logs["val_loss"]):
+        if not self._report(epoch + 1, logs[f"val_{self.score}"], logs["val_loss"]):
             raise Hopeless
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from cnn_keras.lazy import quietly_import_keras, without_native_noise
 from training.runs.command import InputError
 from training.runs.folder import Run
+from training.runs.task import is_multi_label
 
 Engine = Callable[[np.ndarray], np.ndarray]
 """From uint8 (n, height, width, channels), 0..255, to probabilities, float32 (n, classes)."""
@@ -38,7 +39,7 @@ def open_engine(run: Run, card: dict[str, Any], kind: str) -> Engine:
         return saved_model_engine(_there(run.saved_model, run))
     from training.runs.model import load_model
 
-    return keras_engine(load_model(run, card))
+    return keras_engine(load_model(run, card), is_multi_label(card))
 
 
 def _there(path: Path, run: Run) -> Path:
@@ -98,12 +99,23 @@ def saved_model_engine(path: Path) -> Engine:
     return run
 
 
-def keras_engine(model) -> Engine:
+def probabilities_of(model, multi_label: bool = False) -> Callable:
+    """Return a graph function from images, float32, to the probabilities of a model of logits.
+
+    Softmax makes one choice among the classes; for several labels a picture, each class has a sigmoid.
+    """
+    import tensorflow as tf
+
+    activation = tf.sigmoid if multi_label else tf.nn.softmax
+    return lambda images: activation(model(images, training=False))
+
+
+def keras_engine(model, multi_label: bool = False) -> Engine:
     """Wrap a Keras model from raw pixels to logits."""
     import tensorflow as tf
 
     step = tf.function(
-        lambda images: tf.nn.softmax(model(images, training=False)),
+        probabilities_of(model, multi_label),
         input_signature=[tf.TensorSpec((None, *model.input_shape[1:]))],
     )
     return lambda pictures: step(tf.cast(pictures, tf.float32)).numpy()

@@ -10,14 +10,23 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from training.data.labels import in_order
 from training.data.prepare import Data, Split
 from training.phone import graph, inspect
+from training.phone.agreement import agreement_of, compare_labels
 from training.phone.convert import KINDS, convert_in_children
-from training.phone.engines import Engine, keras_engine, saved_model_engine, tflite_engine
+from training.phone.engines import (
+    Engine,
+    keras_engine,
+    probabilities_of,
+    saved_model_engine,
+    tflite_engine,
+)
 from training.runs.command import log
 from training.runs.files import replaced, write_json, write_text
 from training.runs.folder import Run
 from training.runs.model import in_float32
+from training.runs.task import is_multi_label, threshold_of
 
 MIN_AGREEMENT = {"int8": 0.97}
 DEFAULT_MIN_AGREEMENT = 0.99
@@ -44,8 +53,8 @@ def export_run(
         model: From raw pixels to logits; its layers compute in float32.
         data: Held-out pictures to compare on, and training pictures for the ranges of int8.
         tflite: Whether to write the TFLite files.
-        min_agreement: Share of pictures on which a file must choose the Keras model's class; by default
-            0.99, and 0.97 for int8.
+        min_agreement: Share of pictures on which a file must choose the Keras model's class, or tell the
+            same labels, all of them; by default 0.99, and 0.97 for int8.
         max_images: Pictures to compare on, at most; None for all.
 
     Returns:
@@ -54,7 +63,8 @@ def export_run(
     model = in_float32(model)
     part = "test" if "test" in data.splits else "val"
     pictures, labels = _sample(data.splits[part], max_images)
-    expected = in_batches(keras_engine(model), pictures)
+    multi_label, threshold = is_multi_label(card), threshold_of(card)
+    expected = in_batches(keras_engine(model, multi_label), pictures)
     report: dict[str, Any] = {}
     with replaced(run.export) as folder:
         folder.mkdir()
@@ -65,19 +75,20 @@ def export_run(
         report[SAVED_MODEL] = {
             "bytes": sum(f.stat().st_size for f in (folder / SAVED_MODEL).rglob("*") if f.is_file()),
             "operators": _graph_operators(folder / SAVED_MODEL),
-            **compare(engine, pictures, labels, expected),
+            **compare(engine, pictures, labels, expected, threshold),
         }
         if tflite:
             log.info("exporting TFLite: %s", ", ".join(KINDS))
             calibration, _ = _sample(data.splits.get("train", data.splits[part]), CALIBRATION_PICTURES)
-            write_tflite(model, calibration, {k: folder / run.tflite(k).name for k in KINDS})
+            files = {kind: folder / run.tflite(kind).name for kind in KINDS}
+            write_tflite(model, calibration, files, multi_label)
             for kind in KINDS:
-                path = folder / run.tflite(kind).name
+                path = files[kind]
                 report[path.name] = {
                     "bytes": path.stat().st_size,
                     "operators": inspect.operators(path),
                     **inspect.ends(path),
-                    **compare(tflite_engine(path, threads=2), pictures, labels, expected),
+                    **compare(tflite_engine(path, threads=2), pictures, labels, expected, threshold),
                 }
         for name, entry in report.items():
             kind = name.removeprefix("model_").removesuffix(".tflite")
@@ -116,8 +127,10 @@ def write_saved_model(model: keras.Model, card: dict[str, Any], path: Path) -> N
     height, width, channels = model.input_shape[1:]
     names = tf.constant(card["class_names"])
 
+    probabilities = probabilities_of(model, is_multi_label(card))
+
     def classify(image):
-        return {"probabilities": tf.nn.softmax(model(tf.cast(image, tf.float32), training=False))}
+        return {"probabilities": probabilities(tf.cast(image, tf.float32))}
 
     def classify_files(encoded):
         pictures = tf.map_fn(
@@ -149,21 +162,23 @@ def _save(model: keras.Model, functions: dict[str, Any], path: Path) -> None:
     tf.saved_model.save(module, str(path), signatures=functions)
 
 
-def write_tflite(model: keras.Model, calibration: np.ndarray, files: dict[str, Path]) -> None:
+def write_tflite(
+    model: keras.Model, calibration: np.ndarray, files: dict[str, Path], multi_label: bool = False
+) -> None:
     """Write the TFLite files of a model.
 
     Args:
         model: From raw pixels to logits, float32.
         calibration: uint8 (n, height, width, channels).
         files: For each of `KINDS`, the file to write.
+        multi_label: Whether probabilities are those of a sigmoid for each class, not of a softmax.
     """
     gate_by_gate(model)
     one = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="image")
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
-        classify = tf.function(
-            lambda image: {"probabilities": tf.nn.softmax(model(image, training=False))}, [one]
-        )
+        probabilities = probabilities_of(model, multi_label)
+        classify = tf.function(lambda image: {"probabilities": probabilities(image)}, [one])
         _save(model, {"serving_default": classify}, place / "saved_model")
         np.save(place / "calibration.npy", calibration)
         (place / "out").mkdir()
@@ -173,7 +188,11 @@ def write_tflite(model: keras.Model, calibration: np.ndarray, files: dict[str, P
 
 
 def compare(
-    engine: Engine, pictures: np.ndarray, labels: np.ndarray, expected: np.ndarray
+    engine: Engine,
+    pictures: np.ndarray,
+    labels: np.ndarray,
+    expected: np.ndarray,
+    threshold: float | None = None,
 ) -> dict[str, float]:
     """Compare an engine with the Keras model.
 
@@ -182,12 +201,16 @@ def compare(
         pictures: uint8 (n, height, width, channels).
         labels: int32 (n,), the truth.
         expected: float32 (n, classes), the Keras model's probabilities.
+        threshold: Of the labels that are told; None where each picture has one class.
 
     Returns:
-        n; top1_agreement (share of pictures with the same class); max_difference and mean_difference of
-        probabilities; top1 (accuracy) and keras_top1.
+        What `compare_labels` returns where there is a threshold. Otherwise n; top1_agreement (share of
+        pictures with the same class); max_difference and mean_difference of probabilities; top1
+        (accuracy) and keras_top1.
     """
     found = in_batches(engine, pictures)
+    if threshold is not None:
+        return compare_labels(found, expected, labels, threshold)
     difference = np.abs(found - expected)
     return {
         "n": len(pictures),
@@ -207,11 +230,12 @@ def in_batches(engine: Engine, pictures: np.ndarray) -> np.ndarray:
 
 def _problems(path: Path, kind: str, entry: dict[str, Any]) -> list[str]:
     problems = []
-    if not entry["top1_agreement"] >= entry["min_agreement"]:
+    agreement, right, keras_right = agreement_of(entry)
+    if not agreement >= entry["min_agreement"]:
         problems.append(
-            f"agrees with the Keras model on {entry['top1_agreement']:.2%} of {entry['n']} pictures, "
-            f"less than {entry['min_agreement']:.2%} (accuracy {entry['top1']:.2%}, Keras "
-            f"{entry['keras_top1']:.2%}). Take a file that agrees, or set your own limit with "
+            f"agrees with the Keras model on {agreement:.2%} of {entry['n']} pictures, "
+            f"less than {entry['min_agreement']:.2%} (accuracy {right:.2%}, Keras "
+            f"{keras_right:.2%}). Take a file that agrees, or set your own limit with "
             "`python -m training.export RUN --min-agreement X`"
         )
     if path.suffix == ".tflite":
@@ -230,7 +254,7 @@ def _problems(path: Path, kind: str, entry: dict[str, Any]) -> list[str]:
 
 def _sample(split: Split, most: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Return pictures of a split with their labels; at most so many, spread evenly over its classes."""
-    chosen = np.argsort(split.labels, kind="stable")
+    chosen = in_order(split.labels)
     if most is not None and len(chosen) > most:
         chosen = chosen[np.linspace(0, len(chosen) - 1, most).round().astype(int)]
     return np.stack([split.picture(int(i)) for i in chosen]), split.labels[chosen]

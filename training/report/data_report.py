@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def facts(checked: Check) -> dict[str, Any]:
     leaks = checked.findings.get("leak", [])
     return {
         "format_version": 1,
-        "folder": str(checked.folder),
+        "folder": str(checked.place),
         "command": command.line(),
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "seed": checked.seed,
@@ -116,10 +117,10 @@ def announce(checked: Check, place: Path) -> None:
 
 
 def _summary(checked: Check) -> str:
-    counts = checked.counts()
-    classes = len(set(checked.classes))
-    text = f"{len(checked.names):,} pictures of {classes} classes in {printable(checked.folder)}"
-    split = ", ".join(f"{of_class.total():,} in {part}/" for part, of_class in counts.items() if part)
+    counts = Counter(checked.parts)
+    classes = len({name for names in checked.classes for name in names})
+    text = f"{len(checked.names):,} pictures of {classes} classes in {printable(checked.place)}"
+    split = ", ".join(f"{count:,} in {part}/" for part, count in counts.items() if part)
     return f"{text}: {split}" if split else f"{text}, not split"
 
 
@@ -157,7 +158,7 @@ def _page(checked: Check) -> str:
     environment.filters["printable"] = printable
     counts = checked.counts()
     return environment.get_template("data_report.html").render(
-        title=f"Check of {checked.folder.resolve().name}",
+        title=f"Check of {checked.place.resolve().name}",
         summary=_summary(checked),
         command=command.line(),
         created=time.strftime("%Y-%m-%d %H:%M"),
@@ -166,7 +167,7 @@ def _page(checked: Check) -> str:
         sections=[_section(checked, kind) for kind in checked.findings],
         parts=list(counts),
         counts=counts,
-        class_names=sorted(set(checked.classes)),
+        class_names=sorted({name for names in checked.classes for name in names}),
         largest=max(next(iter(counts.values())).values()),
         sizes=_sizes(checked),
         sheet=_sheet(checked),
@@ -205,8 +206,8 @@ def _small(checked: Check, name: str) -> str | None:
 def _sheet(checked: Check) -> list[tuple[str, list[str]]]:
     """Return the contact sheet: some pictures of each class, from all over it."""
     members: dict[str, list[str]] = {}
-    for name, label, picture in zip(checked.names, checked.classes, checked.pictures, strict=True):
-        if not picture.broken:
+    for name, labels, picture in zip(checked.names, checked.classes, checked.pictures, strict=True):
+        for label in () if picture.broken else labels:
             members.setdefault(label, []).append(name)
     rows = []
     for label, names in itertools.islice(sorted(members.items()), _SHEET_CLASSES):

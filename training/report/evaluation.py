@@ -12,14 +12,16 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from training.data.labels import is_multi
 from training.data.pipeline import evaluation_batches
 from training.data.prepare import Data, Split
 from training.phone.engines import Engine, keras_engine
 from training.phone.summary import summarise
-from training.report import plots
+from training.report import multi_label, plots
 from training.report.metrics import measure
 from training.report.thumbnails import thumbnail
 from training.runs.files import write_json, write_text
+from training.runs.task import THRESHOLD
 
 WORDS = {"test": "test", "val": "validation"}
 MISTAKES = 24
@@ -47,15 +49,41 @@ def probabilities(
     )
 
 
-def judge(model: keras.Model, data: Data, batch_size: int = 64) -> dict[str, tuple[dict, np.ndarray]]:
-    """Measure a model on the test and validation splits: for each, its metrics and probabilities."""
-    judged, engine = {}, keras_engine(model)
+def judge(
+    model: keras.Model, data: Data, batch_size: int = 64, threshold: float | None = None
+) -> dict[str, tuple[dict, np.ndarray]]:
+    """Measure a model on the test and validation splits: for each, its metrics and probabilities.
+
+    Args:
+        model: From raw pixels to logits.
+        data: The pictures; whether they may have several labels decides what the logits mean.
+        batch_size: Pictures a step.
+        threshold: Of several labels, those of at least this probability are told; by default 0.5.
+    """
+    judged, engine = {}, keras_engine(model, data.source.multi_label)
     for part in ("test", "val"):
         if part in data.splits:
             split = data.splits[part]
             found = probabilities(engine, split, batch_size)
-            judged[part] = measure(split.labels, found, data.class_names), found
+            judged[part] = measured(split, found, data.class_names, threshold), found
     return judged
+
+
+def measured(
+    split: Split, found: np.ndarray, class_names: tuple[str, ...], threshold: float | None = None
+) -> dict[str, Any]:
+    """Return the metrics of a split's probabilities: of one class a picture, or of several labels."""
+    if not is_multi(split.labels):
+        return measure(split.labels, found, class_names)
+    told_from = THRESHOLD if threshold is None else threshold
+    return multi_label.measure(split.labels, found, class_names, told_from)
+
+
+def headline(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Return the metrics that a card has."""
+    several = ("mean_average_precision", "micro_f1", "macro_f1", "exact_match", "hamming_loss")
+    keys = several if "exact_match" in numbers else ("top1", "top5")
+    return {key: numbers[key] for key in (*keys, "loss", "n")}
 
 
 def write_report(
@@ -79,15 +107,20 @@ def write_report(
     metrics = {part: numbers for part, (numbers, _) in judged.items()}
     main = "test" if "test" in metrics else "val"
     write_json(folder / "metrics.json", metrics)
-    matrix = plots.confusion(metrics[main]["confusion_matrix"], data.class_names)
-    plots.save(matrix, folder / "plots" / "confusion_matrix.png")
+    split, (numbers, found) = data.splits[main], judged[main]
+    if data.source.multi_label:
+        page, plot = "multi_label.html", folder / "plots" / "precision_recall.png"
+        figure = plots.precision_recall(split.labels, found, data.class_names, numbers["threshold"])
+    else:
+        page, plot = "page.html", folder / "plots" / "confusion_matrix.png"
+        figure = plots.confusion(numbers["confusion_matrix"], data.class_names)
+    plots.save(figure, plot)
     rows = _rows(history)
     if rows:
         plots.save(plots.curves(rows), folder / "plots" / "curves.png")
-    split = data.splits[main]
     template = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True
-    ).get_template("page.html")
+    ).get_template(page)
     page = template.render(
         title=title,
         subtitle=f"{card['architecture']} on {card['data']['source']}, {card['created']}",
@@ -96,8 +129,8 @@ def write_report(
         main=main,
         selected=bool(rows) and "val" in metrics,
         curves=_embedded(folder / "plots" / "curves.png") if rows else None,
-        confusion=_embedded(folder / "plots" / "confusion_matrix.png"),
-        mistakes=mistakes(split, judged[main][1], data.class_names),
+        plot=_embedded(plot),
+        mistakes=mistakes(split, found, data.class_names, numbers),
         rendering="pixelated" if data.image_size < 100 else "auto",
         notices=[*data.source.notices, *(f"left out: {b.name}: {b.reason}" for b in data.left_out)],
         card=card,
@@ -107,8 +140,20 @@ def write_report(
     write_text(folder / "report.html", page)
 
 
-def mistakes(split: Split, found: np.ndarray, class_names: tuple[str, ...]) -> list[dict[str, Any]]:
+def mistakes(
+    split: Split, found: np.ndarray, class_names: tuple[str, ...], numbers: dict[str, Any]
+) -> list[dict[str, Any]]:
     """Return the wrongly classified pictures with the lowest probability of the truth, worst first."""
+    if is_multi(split.labels):
+        entries = multi_label.worst(split.labels, found, class_names, numbers["threshold"], MISTAKES)
+        return [
+            entry
+            | {
+                "name": Path(split.names[entry["index"]]).name,
+                "image": _thumbnail(split.picture(entry["index"])),
+            }
+            for entry in entries
+        ]
     predicted = found.argmax(axis=1)
     wrong = np.flatnonzero(predicted != split.labels)
     truth = found[wrong, split.labels[wrong]]

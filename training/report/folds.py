@@ -17,8 +17,17 @@ from training.runs.command import log
 from training.runs.files import write_json, write_text
 
 LEVEL = 0.95
-SHARES = ("top1", "top5", "macro_f1")  # fractions 0..1, shown as percentages
-WORDS = {"top1": "top-1", "top5": "top-5", "macro_f1": "macro F1", "loss": "loss"}
+WORDS = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "mean_average_precision": "mean AP",
+    "micro_f1": "micro F1",
+    "macro_f1": "macro F1",
+    "exact_match": "all labels right",
+    "loss": "loss",
+}
+SHARES = tuple(key for key in WORDS if key != "loss")  # fractions 0..1, shown as percentages
+ACCURACY = {"top1": "accuracy", "exact_match": "share of pictures with all labels right"}
 METHODS = {
     "kfold": (
         "95 % interval: of the mean, by Student's t over the folds. Folds share training pictures, so "
@@ -45,7 +54,7 @@ def summarise(rows: list[dict[str, Any]], method: str) -> dict[str, Any]:
     """
     metrics = {}
     ratio = np.mean([row["n"] / (row["trained_on"] + row["validated_on"]) for row in rows])
-    for key in WORDS:
+    for key in _words(rows):
         values = np.array([row[key] for row in rows])
         high = 1.0 if key in SHARES else math.inf
         entry: dict[str, Any] = {
@@ -78,19 +87,20 @@ def student(values: np.ndarray, factor: float, high: float = math.inf) -> list[f
 
 def table(summary: dict[str, Any]) -> list[tuple[str, ...]]:
     """Return header, runs, and what sums them up, as text."""
-    rows = [("run", "trained on", "tested on", *WORDS.values())]
+    words = _words(summary["runs"])
+    rows = [("run", "trained on", "tested on", *words.values())]
     for run in summary["runs"]:
-        figures = (_shown(key, run[key]) for key in WORDS)
+        figures = (_shown(key, run[key]) for key in words)
         rows.append((run["run"], f"{run['trained_on']:,}", f"{run['n']:,}", *figures))
     for word, key in (("mean", "mean"), ("standard deviation", "std")):
-        figures = (_shown(metric, summary["metrics"][metric][key]) for metric in WORDS)
+        figures = (_shown(metric, summary["metrics"][metric][key]) for metric in words)
         rows.append((word, "", "", *figures))
     for word, key in (("95 % interval", "interval"), ("corrected interval", "corrected_interval")):
-        intervals = [summary["metrics"][metric].get(key) for metric in WORDS]
+        intervals = [summary["metrics"][metric].get(key) for metric in words]
         if all(intervals):
             figures = (
                 f"{_shown(metric, low, bare=True)} to {_shown(metric, high)}"
-                for metric, (low, high) in zip(WORDS, intervals, strict=True)
+                for metric, (low, high) in zip(words, intervals, strict=True)
             )
             rows.append((word, "", "", *figures))
     return rows
@@ -107,7 +117,8 @@ def write_report(root: Path, summary: dict[str, Any], arch: str, data: str, noti
         notices: What the user should know about the data.
     """
     write_json(root / "crossval.json", summary)
-    figure = plots.folds(summary["runs"], summary["metrics"]["top1"])
+    key = next(key for key in ACCURACY if key in summary["metrics"])
+    figure = plots.folds(summary["runs"], key, ACCURACY[key], summary["metrics"][key]["mean"])
     plots.save(figure, root / "plots" / "folds.png")
     image = io.BytesIO()
     figure.savefig(image, dpi=120, bbox_inches="tight")
@@ -117,7 +128,8 @@ def write_report(root: Path, summary: dict[str, Any], arch: str, data: str, noti
     page = template.render(
         title=root.name,
         subtitle=f"{arch} on {data}",
-        top1=summary["metrics"]["top1"],
+        accuracy=ACCURACY[key],
+        mean=summary["metrics"][key]["mean"],
         runs=summary["runs"],
         method=summary["interval_method"],
         table=table(summary),
@@ -132,6 +144,11 @@ def conclude(root: Path, summary: dict[str, Any]) -> None:
     """Print the table and where everything is."""
     log.info("\n%s\n\n%s\n", as_text(table(summary)), summary["interval_method"])
     log.info("runs      %s\nreport    %s", root, root / "crossval.html")
+
+
+def _words(runs: list[dict[str, Any]]) -> dict[str, str]:
+    """Return what the figures of runs are called: those that all of them have."""
+    return {key: word for key, word in WORDS.items() if all(run.get(key) is not None for run in runs)}
 
 
 def _shown(metric: str, value: float | None, *, bare: bool = False) -> str:

@@ -7,8 +7,7 @@ import numpy as np
 
 from training.data.prepare import Data, prepare
 from training.phone.engines import keras_engine
-from training.report.evaluation import probabilities
-from training.report.metrics import measure
+from training.report.evaluation import measured, probabilities
 from training.runs.command import log
 
 CENTRE = (0.5, 0.5)
@@ -55,7 +54,11 @@ def count(name: str) -> int:
 
 
 def judge(
-    model: keras.Model, data: Data, name: str, batch_size: int = 64
+    model: keras.Model,
+    data: Data,
+    name: str,
+    batch_size: int = 64,
+    threshold: float | None = None,
 ) -> dict[str, tuple[dict, np.ndarray]]:
     """Measure a model as `training.report.evaluation.judge` does, on the mean over views.
 
@@ -64,6 +67,7 @@ def judge(
         data: The pictures at the network's size; other scales are made from the same files.
         name: One of `VIEWS`.
         batch_size: Pictures a step.
+        threshold: As for `training.report.evaluation.judge`.
 
     Returns:
         For each split, its metrics with `tta`, the name, and `views`, their number; its probabilities.
@@ -72,7 +76,7 @@ def judge(
     if views.mirrored and not data.source.mirrored:
         log.warning("note: --tta %s mirrors, but these are not their class mirrored", name)
     parts = tuple(part for part in ("test", "val") if part in data.splits)
-    total, engine = dict.fromkeys(parts, 0.0), keras_engine(model)
+    total, engine = dict.fromkeys(parts, 0.0), keras_engine(model, data.source.multi_label)
     for scale in views.scales:
         size = round(scale * data.image_size)
         scaled = (
@@ -88,7 +92,7 @@ def judge(
             total[part] = total[part] + found / len(views.scales)
     return {
         part: (
-            measure(data.splits[part].labels, found, data.class_names)
+            measured(data.splits[part], found, data.class_names, threshold)
             | {"tta": name, "views": len(views)},
             found,
         )

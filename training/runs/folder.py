@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from training.runs import command
+from training.runs import command, task
 from training.runs.command import InputError, log
 from training.runs.files import write_json
 
@@ -155,6 +155,9 @@ def open_run(path: Path, *, write: bool = False) -> tuple[Run, dict[str, Any]]:
             raise InputError(
                 f"{run.card} is damaged: '{key}' must be a {kind.__name__}, not {card.get(key)!r}."
             )
+    problem = task.problem_of(card)
+    if problem:
+        raise InputError(f"{run.card} is damaged: {problem}.")
     return run, card
 
 

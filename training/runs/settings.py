@@ -35,7 +35,7 @@ Schedule = Literal[
 Freeze = Annotated[
     Literal["auto", "backbone", "none"] | int, tyro.conf.arg(metavar="auto|backbone|none|N")
 ]
-Loss = Literal["cross-entropy", "binary", "focal", "hinge", "class-balanced"]
+Loss = Literal["auto", "cross-entropy", "binary", "focal", "hinge", "class-balanced"]
 
 
 NOT_KEPT = ("debug", "resume")  # they say nothing of the run
@@ -49,8 +49,9 @@ class Main:
     """Network; `python -m cnn_keras` lists them."""
     data: Annotated[str, tyro.conf.arg(metavar=DATA)] = "digits"
     """Pictures: scikit-learn's scanned digits (no download), a folder with one sub-folder a class, a
-    folder with train/ val/ [test/] of them, a .csv file (path,label[,split][,group]), a .npz file
-    (x, y), a set of TensorFlow Datasets, or a Python function that returns pictures."""
+    folder with train/ val/ [test/] of them, a .csv file (path,label[,split][,group]; several labels
+    separated by |), a .npz file (x, y), a set of TensorFlow Datasets, or a Python function that returns
+    pictures."""
     weights: Annotated[str | None, tyro.conf.arg(metavar="imagenet|FILE")] = None
     """Start from these weights instead of random ones: the official ImageNet weights (downloaded), or a
     .weights.h5, .h5 or .keras file, or torchvision's .pth. The head is trained first, then the network
@@ -170,11 +171,13 @@ class Optimization:
     """Largest value of each gradient."""
     accumulate: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Batches whose gradients are averaged for one update."""
-    loss: Loss = "cross-entropy"
-    """binary trains each class against all others, focal counts less what is right already, hinge asks
-    for a margin, class-balanced weighs classes by their effective number of pictures."""
+    loss: Loss = "auto"
+    """auto is cross-entropy, and binary for pictures with several labels, which take no other but focal.
+    binary trains each class against all others, focal counts less what is right already, hinge asks for
+    a margin, class-balanced weighs classes by their effective number of pictures."""
     class_weight: Literal["none", "balanced"] = "none"
-    """balanced: all classes weigh the same, however many pictures they have."""
+    """balanced: all classes weigh the same, however many pictures they have; with several labels a
+    picture, those with a label weigh as much as those without it."""
     label_smoothing: Annotated[float, tyro.conf.arg(metavar="X")] = 0.0
     """Share of every target that is spread over all classes, e.g. 0.1."""
     early_stop: Count = None
