@@ -14,7 +14,7 @@ from training.data.targets import Targets, class_weights
 from training.engine import plan, regime
 from training.engine.auxiliary import stages
 from training.engine.losses import LOSSES, Loss
-from training.runs import settings
+from training.runs import groups
 from training.runs.settings import Fit
 
 CHOICES = plan.Choices(4, 1, "unit", "none", False, 1, False, "sgd", 0.0, 0.0, None, "float32")
@@ -148,4 +148,4 @@ BY_HAND_ONE = {
 
 
 def test_every_loss_is_a_choice_of_the_command():
-    assert set(settings.Loss.__args__) == {"auto", *LOSSES}
+    assert set(groups.Loss.__args__) == {"auto", *LOSSES}

@@ -6,7 +6,7 @@ import pytest
 
 import cnn_keras
 from training.engine.optimizers import OPTIMIZERS, default_lr, make_optimizer
-from training.runs import settings
+from training.runs import groups
 
 LR = 0.1
 
@@ -181,4 +181,4 @@ def test_learning_rates_grow_with_the_batch():
 
 
 def test_every_optimizer_is_a_choice_of_the_command():
-    assert set(settings.Optimizer.__args__) == {"auto", *OPTIMIZERS}
+    assert set(groups.Optimizer.__args__) == {"auto", *OPTIMIZERS}

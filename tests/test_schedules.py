@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from training.engine.schedules import CURVES, Plateau, Schedule
-from training.runs import settings
+from training.runs import groups
 
 
 def rates(name, steps, warmup_steps=0, lr=0.1):
@@ -70,4 +70,4 @@ def test_schedules_are_in_force_in_a_fit(name):
 
 
 def test_every_schedule_is_a_choice_of_the_command():
-    assert set(settings.Schedule.__args__) == set(CURVES)
+    assert set(groups.Schedule.__args__) == set(CURVES)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from training.runs import command, settings
+from training.runs import command, groups, settings
 from training.runs.checks import check_name, positive
 from training.runs.command import DONE, INTERRUPTED, GateError, InputError, log
 from training.runs.flags import Count
@@ -30,7 +30,7 @@ class Folds:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Output(settings.Output):
+class Output(groups.Output):
     """What happens after each training."""
 
     export: Literal["auto", "all", "none"] = "none"
@@ -40,12 +40,12 @@ class Output(settings.Output):
 
 @dataclass(frozen=True, kw_only=True)
 class Crossval(
-    settings.Main,
+    groups.Main,
     Folds,
-    settings.Network,
-    settings.Pictures,
-    settings.Training,
-    settings.Optimization,
+    groups.Network,
+    groups.Pictures,
+    groups.Training,
+    groups.Optimization,
     Output,
 ):
     """Train a network on every fold of the pictures; report each, their mean and its interval.

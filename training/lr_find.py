@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from training.runs import command, settings
+from training.runs import command, groups, settings
 from training.runs.checks import positive
 from training.runs.command import GateError, InputError, log
 from training.runs.flags import Debug
@@ -34,12 +34,12 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True)
 class LrFind(
-    settings.Main,
+    groups.Main,
     Range,
-    settings.Network,
-    settings.Pictures,
-    settings.Training,
-    settings.Optimization,
+    groups.Network,
+    groups.Pictures,
+    groups.Training,
+    groups.Optimization,
     Output,
 ):
     """Train a few steps at ever larger learning rates, draw the loss, suggest a rate for fit.

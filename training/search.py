@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from training.runs import command, settings
+from training.runs import command, groups, settings
 from training.runs.checks import check_name, positive
 from training.runs.command import DONE, INTERRUPTED, InputError, log
 from training.runs.durations import seconds
@@ -66,13 +66,13 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True)
 class Search(
-    settings.Main,
+    groups.Main,
     Space,
     Study,
-    settings.Network,
-    settings.Pictures,
-    settings.Training,
-    settings.Optimization,
+    groups.Network,
+    groups.Pictures,
+    groups.Training,
+    groups.Optimization,
     Output,
 ):
     """Search the settings of fit for the best on the validation pictures; print its command.
