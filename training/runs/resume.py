@@ -53,8 +53,8 @@ def begun(path: Path) -> Fit:
     found = read(run)
     if found.get("fold"):
         raise InputError(
-            f"--resume {path}: this is a fold. What goes on with it is the training.crossval command that "
-            f"began it, with --name {path.parent.name}."
+            f"--resume {path}: this is a fold. The training.crossval command that began it goes on with "
+            f"it, with --name {path.parent.name}."
         )
     values = {f.name: found[f.name] for f in fields(Fit) if f.name in found}
     values |= {"out": path.parent, "name": path.name, "resume": path}
