@@ -54,7 +54,7 @@ def begun(path: Path) -> Fit:
     if found.get("fold"):
         raise InputError(
             f"--resume {path}: this is a fold. The training.crossval command that began it goes on with "
-            "it; its settings.json has it."
+            f"it, with --name {path.parent.name}."
         )
     values = {f.name: found[f.name] for f in fields(Fit) if f.name in found}
     values |= {"out": path.parent, "name": path.name, "resume": path}
