@@ -103,7 +103,7 @@ def test_the_command(tmp_path, capsys):
         *("lr_find.png", "lr_find.csv", "lr_find.json", "log.txt")
     }
     facts = json.loads((folder / "lr_find.json").read_text())
-    assert 0.001 < facts["suggested"] < 1
+    assert 0.001 < facts["suggested"] < facts["lowest_loss_at"] < 1
     todo = f"python -m training.fit --arch linear --image-size 32 --lr {facts['suggested']:g}"
     assert facts["fit_command"] == f"{todo} --out {tmp_path} --optimizer sgd"
     assert facts["fit_command"] in shown

@@ -63,6 +63,7 @@ def test_choices_are_each_taken_once(sampler, tmp_path):
     assert run_all(opened(tmp_path / "s", sampler=sampler)) == []
 
 
+@pytest.mark.slow
 def test_the_same_seed_draws_the_same_points(tmp_path):
     for sampler in ("tpe", "random"):
         first, again, other = (
@@ -167,7 +168,8 @@ def test_more_trials_are_added(tmp_path):
     assert three + two == run_all(opened(tmp_path / "t", space=LR, sampler="random", limit=5))
 
 
-def test_another_study_is_refused(tmp_path):
+def test_another_study_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     opened(tmp_path / "s", about={"arch": "linear", "trials": 3})
     opened(tmp_path / "s", about={"arch": "linear", "trials": 9})
     with pytest.raises(InputError, match=r"begun with other settings \(--arch\)"):

@@ -97,6 +97,7 @@ def lr_find(settings: LrFind) -> None:
     facts = {
         "suggested": rate,
         "rule": range_test.RULE,
+        "lowest_loss_at": float(f"{tested.rates[smoothed.argmin()]:.1e}"),
         "default": tested.choices.lr,
         "diverged": tested.diverged,
         "fit_command": todo,
@@ -115,6 +116,7 @@ def lr_find(settings: LrFind) -> None:
             "--min-lr, more --steps or larger batches."
         )
     log.info("\nsuggested %g: %s", rate, range_test.RULE)
+    log.info("the smoothed loss is lowest at %g, and grows above", facts["lowest_loss_at"])
     log.info("fit would take %g by itself\n\n%s", tested.choices.lr, todo)
 
 

@@ -22,7 +22,8 @@ from training.runs.settings import Fit
 
 MEMORY = 0.9  # of the running mean of the losses, by which divergence is told
 DIVERGED = 4.0  # times the lowest running mean (Howard and Gugger 2020: fastai's stop_div)
-SMOOTHING = 0.03  # standard deviation of the bell that smooths the curve, as a share of all steps
+SMOOTHING = 0.03  # standard deviation of the bell that smooths the curve, as a share of all steps,
+LEAST_SMOOTHING = 5.0  # but so many steps at least: each has noise of its own
 RULE = (
     "the steepest descent of the smoothed loss over the logarithm of the rate, before its minimum (the "
     "range test of Smith 2017, section 3.3; the rule is fastai's `steep` and that of PyTorch Lightning)"
@@ -198,7 +199,7 @@ def smooth(losses: np.ndarray, steps: int) -> np.ndarray:
         losses: float64 (n,).
         steps: Steps of the whole test; n may be smaller.
     """
-    return gaussian_filter1d(losses, max(SMOOTHING * steps, 1.0), mode="nearest")
+    return gaussian_filter1d(losses, max(SMOOTHING * steps, LEAST_SMOOTHING), mode="nearest")
 
 
 def suggest(rates: np.ndarray, smoothed: np.ndarray) -> float | None:

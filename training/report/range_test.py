@@ -58,5 +58,5 @@ def draw(
     axes.set_title(title, loc="left", parse_math=False)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower left")
+    axes.legend(framealpha=0.85, edgecolor="none", loc="lower left")
     return figure
