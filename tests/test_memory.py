@@ -5,14 +5,12 @@ import subprocess
 import sys
 import threading
 import time
-import tracemalloc
 
 import pytest
 from conftest import ROOT
 
 from benchmarks import memory
 from training.data.parallel import in_order
-from training.data.sources import open_source
 
 
 def test_a_list_of_files_takes_little_more_than_their_names(tmp_path):
@@ -24,13 +22,17 @@ def test_a_list_of_files_takes_little_more_than_their_names(tmp_path):
     lines = [f"{file},{file.split('/')[-2]}" for file in files]
     (tmp_path / "list.csv").write_text("\n".join(["path,label", *lines]))
     names = sum(map(sys.getsizeof, files)) / count
-    open_source(str(tmp_path / "pictures"))  # what is loaded once
-    for data in ("pictures", "list.csv"):
-        tracemalloc.start()
-        source = open_source(str(tmp_path / data))
-        kept, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        assert sum(map(len, source.splits.values())) == count
+    code = (
+        "import sys, tracemalloc\nfrom training.data.sources import open_source\n"
+        "open_source(sys.argv[1])\n"  # what is loaded once
+        "tracemalloc.start()\nsource = open_source(sys.argv[1])\n"
+        "print(*tracemalloc.get_traced_memory(), sum(map(len, source.splits.values())))\n"
+    )
+    for data in ("pictures", "list.csv"):  # in a process without other threads that allocate
+        words = [sys.executable, "-c", code, str(tmp_path / data)]
+        done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT)
+        kept, peak, found = map(int, done.stdout.split())
+        assert found == count
         assert kept / count < names + 100
         assert peak / count < 3 * names + 600
 
