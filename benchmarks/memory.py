@@ -118,13 +118,14 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=1_000_000)
     parser.add_argument("--arch", default="linear")
     parser.add_argument("--cache", default="none", choices=("auto", "memory", "disk", "none"))
+    parser.add_argument("--image-size", type=int, default=SIDE)
     parser.add_argument("--epoch-seconds", type=float)
     parser.add_argument("--place", type=Path, default=Path(tempfile.gettempdir()))
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.place) as place:
         folder = Path(place, "pictures")
         make_folder(folder, given.pictures)
-        fit = ["--arch", given.arch, "--image-size", SIDE, "--data", folder, "--epochs", 1]
+        fit = ["--arch", given.arch, "--image-size", given.image_size, "--data", folder, "--epochs", 1]
         fit += ["--batch-size", 256, "--export", "none", "--out", Path(place, "runs")]
         fit += ["--cache", given.cache, "--cache-dir", Path(place, "cache")]
         phases, peak = measure(

@@ -278,6 +278,16 @@ def test_auto_takes_what_has_room_and_says_why(monkeypatch, tmp_path, wanted, ne
     assert cache.choose("auto", 9999, 2500, tmp_path).kind == "disk"  # the rest is there already
 
 
+def test_without_a_folder_nothing_is_stored(read, monkeypatch, tmp_path):
+    """What evaluate and export read once; only what was asked for goes to the user's caches."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(cache, "memory_bytes", lambda: 1000)
+    assert read("auto", cache_dir=None).cache.startswith("none: ")
+    assert not (tmp_path / "home").exists()
+    read("disk", cache_dir=None)
+    assert len(leftovers(tmp_path / "home" / "cnn_keras")) == 3
+
+
 def test_the_place_is_the_users_cache_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache.default_folder() == tmp_path / "cnn_keras"

@@ -35,7 +35,7 @@ class Place:
     asked: bool = False
 
 
-def choose(cache: Cache, needed: int, to_write: int, folder: Path) -> Place:
+def choose(cache: Cache, needed: int, to_write: int, folder: Path | None) -> Place:
     """Choose where decoded pictures are kept.
 
     Args:
@@ -43,7 +43,7 @@ def choose(cache: Cache, needed: int, to_write: int, folder: Path) -> Place:
             they take at most half of what is free, else none.
         needed: Size of the decoded pictures, bytes.
         to_write: Size of those of them that are not on disk from earlier, bytes.
-        folder: For files on disk.
+        folder: For files on disk; without one "auto" takes memory or none.
 
     Raises:
         InputError: If what the user asked for has no room.
@@ -60,6 +60,10 @@ def choose(cache: Cache, needed: int, to_write: int, folder: Path) -> Place:
         return Place("memory", f"in memory, as asked: {_gb(needed)}", asked=True)
     if cache == "auto" and needed <= budget:
         return Place("memory", f"in memory: {_gb(needed)} of at most {_gb(budget)}, a quarter of it")
+    again = "pictures are decoded again in every epoch"
+    if cache == "auto" and folder is None:
+        return Place("none", f"none: {_gb(needed)} are more than {_gb(budget)}; {again}")
+    folder = folder or default_folder()
     free = _free_bytes(folder)
     if cache == "disk":
         if to_write > free:
@@ -72,7 +76,7 @@ def choose(cache: Cache, needed: int, to_write: int, folder: Path) -> Place:
         f"{_gb(needed)} are more than a quarter of the memory ({_gb(budget)}) and than half of what is "
     )
     why += f"free in {folder} ({_gb(free // DISK_SHARE)})"
-    return Place("none", f"none: {why}; pictures are decoded again in every epoch")
+    return Place("none", f"none: {why}; {again}")
 
 
 def given_up(place: Place, error: OSError) -> Place:

@@ -117,7 +117,8 @@ def prepare(
         cache: "memory" and "disk" keep the decoded pixels there, "none" decodes again in each epoch (of
             JPEGs only the crops, see `training.data.crops`), "auto" chooses by their size; see
             `training.data.cache.choose`.
-        cache_dir: Where "disk" is; by default among the user's caches.
+        cache_dir: Where "disk" is, by default among the user's caches; without it "auto" takes memory or
+            none, since what is read once need not be stored.
         on_bad_image: "skip" leaves broken pictures out, "fail" stops at the first.
         quiet: Show no progress bar.
 
@@ -128,10 +129,9 @@ def prepare(
     count = sum(map(len, wanted.values()))
     sizes = dict.fromkeys(wanted, image_size) | {"train": train_size or image_size}
     shapes = {n: (len(entries), sizes[n], sizes[n], channels) for n, entries in wanted.items()}
-    folder = cache_dir or caches.default_folder()
-    to_write = [shape for shape in shapes.values() if not maybe_stored(folder, shape)]
+    to_write = [s for s in shapes.values() if not (cache_dir and maybe_stored(cache_dir, s))]
     needed, missing = (sum(map(math.prod, some)) for some in (shapes.values(), to_write))
-    place = caches.choose(cache, needed, missing, folder)
+    place = caches.choose(cache, needed, missing, cache_dir)
     splits, left_out, stored = {}, [], []
     with tqdm(
         total=count, desc="reading pictures", unit=" pictures", leave=False, disable=quiet or None

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import cnn_keras
 from cnn_keras.preprocessing import assemble
 from cnn_keras.tables import as_text
+from training.data.cache import default_folder
 from training.data.prepare import prepare
 from training.data.sources import Source
 from training.engine import features, plan, regime
@@ -64,7 +65,7 @@ def train(
         choices.channels,
         train_size=choices.stored_size,
         cache=settings.cache,
-        cache_dir=settings.cache_dir,
+        cache_dir=settings.cache_dir or default_folder(),
         on_bad_image=settings.on_bad_image,
     )
     choices = plan.measure(choices, data)
