@@ -1,11 +1,13 @@
 """Images/s of training batches, per augmentation policy: ours against the same made of Keras layers.
 
-    python -m benchmarks.augment randaugment strong light --image-size 96 --rounds 9
+    python -m benchmarks.augment light standard strong --image-size 96 --torch PYTHON
 
-Both read the same JPEGs (drawn here, or those of --data) and give batches of 32. Ours:
+All read the same JPEGs (drawn here, or those of --data) and give batches of 32. Ours:
 `training_batches`, pictures decoded in memory, or afresh each epoch. Theirs:
-`image_dataset_from_directory`, with and without `cache()`, and the layers mapped over its batches. The
-four take turns of about a second, and medians are compared. CPU time is counted beside: it tells more
+`image_dataset_from_directory`, with and without `cache()`, and the layers mapped over its batches. With
+--torch, which takes a Python that has torch: a DataLoader with Pillow, torchvision's transforms and 2
+workers, in a process of its own. They take turns: each starts afresh, runs for --warm seconds to find
+its pace, and is counted for --seconds; medians are compared. CPU time is counted beside: it tells more
 where other programs run. Keras has no random resized crop, PCA colour or scale jitter: its layers come
 as near as they can, and do less. Prints a Markdown table; spread is the interquartile range.
 """
@@ -15,9 +17,10 @@ import functools
 import os
 import platform
 import resource
+import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +39,8 @@ from training.data.randaugment import rand_augment
 from training.data.sources import open_source
 
 BATCH = 32
+MANY = 1_000_000  # epochs
+TORCH = "torch, JPEG"
 CLASSES, PICTURES, SIDES = 4, 512, (500, 375)
 POLICIES["randaugment"] = Policy("RandAugment alone, to compare", ((rand_augment, {}),))
 
@@ -71,8 +76,8 @@ def theirs(policy: str, size: int) -> list[keras.layers.Layer]:
     return table[policy]
 
 
-def sides(folder: Path, policy: str, size: int) -> dict[str, Callable[[int], tf.data.Dataset]]:
-    """Return, for each of the four, a function from a number of epochs to their batches."""
+def sides(folder: Path, policy: str, size: int) -> dict[str, tf.data.Dataset]:
+    """Return the batches of each of the four, without end."""
     source = open_source(str(folder))
     found = {}
     for name, cache in (("ours, cached", "memory"), ("ours, JPEG", "none")):
@@ -85,12 +90,9 @@ def sides(folder: Path, policy: str, size: int) -> dict[str, Callable[[int], tf.
             cache=cache,
             quiet=True,
         )
-        found[name] = functools.partial(
-            lambda data, epochs: training_batches(
-                data.to_augment, BATCH, epochs, policy=policy, seed=0, image_size=size
-            )[0],
-            data,
-        )
+        found[name] = training_batches(
+            data.to_augment, BATCH, MANY, policy=policy, seed=0, image_size=size
+        )[0]
     side = stored_size(policy, size) if policy == "alexnet" else size
     pictures = keras.utils.image_dataset_from_directory(
         folder / "train", image_size=(side, side), batch_size=BATCH, verbose=False
@@ -103,44 +105,90 @@ def sides(folder: Path, policy: str, size: int) -> dict[str, Callable[[int], tf.
         return images, labels
 
     for name, dataset in (("theirs, cached", pictures.cache()), ("theirs, JPEG", pictures)):
-        found[name] = functools.partial(
-            lambda dataset, epochs: (
-                dataset.repeat(epochs).map(augmented, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
-            ),
-            dataset,
-        )
+        endless = dataset.repeat().map(augmented, tf.data.AUTOTUNE)
+        found[name] = endless.prefetch(tf.data.AUTOTUNE)
     return found
 
 
-def turn(batches: tf.data.Dataset) -> tuple[float, float, float]:
-    """Run through the batches; return pictures, seconds, seconds of CPU time."""
-    start, cpu = time.perf_counter(), _cpu_seconds()
-    pictures = sum(len(labels) for _, labels in batches)
-    return pictures, time.perf_counter() - start, _cpu_seconds() - cpu
+def turn(batches: tf.data.Dataset, warm: float, seconds: float) -> tuple[float, float]:
+    """Run through batches, and after `warm` seconds count; return images/s and CPU seconds of each."""
+    iterator = iter(batches)
+    next(iterator)
+    end = time.perf_counter() + warm
+    while time.perf_counter() < end:
+        next(iterator)
+    start, cpu, pictures = time.perf_counter(), _cpu_seconds(), 0
+    while time.perf_counter() < start + seconds:
+        pictures += len(next(iterator)[1])
+    return pictures / (time.perf_counter() - start), (_cpu_seconds() - cpu) / pictures
 
 
-def compare(folder: Path, policy: str, size: int, rounds: int) -> list[str]:
-    """Time the four in turns and return the rows of the table."""
-    batches = {}
-    for name, make in sides(folder, policy, size).items():
-        turn(make(1))  # traces, and fills the cache
-        _, seconds, _ = turn(make(1))
-        batches[name] = make(max(1, round(1 / seconds)))
-    rates: dict[str, list[float]] = {name: [] for name in batches}
+class TorchLoader:
+    """A process of `benchmarks/torch_loader.py`, which rests between its turns."""
+
+    def __init__(self, python: str, folder: Path, policy: str, size: int):
+        """Start it and wait until it is ready."""
+        words = [str(folder / "train"), policy, str(size), str(stored_size(policy, size))]
+        script = Path(__file__).with_name("torch_loader.py")
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen([python, script, *words], stdin=pipe, stdout=pipe, text=True)
+        self.version = self._answer()
+
+    def turn(self, warm: float, seconds: float) -> float:
+        """Run for `warm` and then `seconds`; return the images/s of the latter."""
+        self.process.stdin.write(f"{warm} {seconds}\n")
+        self.process.stdin.flush()
+        pictures, took = map(float, self._answer().split())
+        return pictures / took
+
+    def _answer(self) -> str:
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"torch_loader.py ended with status {self.process.wait()}")
+        return line.strip()
+
+    def __enter__(self) -> "TorchLoader":
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the process."""
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def compare(folder: Path, policy: str, arguments: argparse.Namespace) -> list[str]:
+    """Time all sides in turns and return the rows of the table."""
+    size, warm, seconds = arguments.image_size, arguments.warm, arguments.seconds
+    batches = sides(folder, policy, size)
+    epoch = sum(1 for _ in (folder / "train").glob("*/*")) // BATCH + 2
+    for dataset in batches.values():  # traces, and fills the cache
+        for _ in dataset.take(epoch):
+            pass
+    rates: dict[str, list[float]] = {name: [] for name in [*batches, TORCH]}
     efforts: dict[str, list[float]] = {name: [] for name in batches}
-    for _ in range(rounds):
-        for name, dataset in batches.items():
-            pictures, seconds, cpu = turn(dataset)
-            rates[name].append(pictures / seconds)
-            efforts[name].append(1000 * cpu / pictures)
+    with ExitStack() as stack:
+        loader = None
+        if arguments.torch:
+            loader = stack.enter_context(TorchLoader(arguments.torch, folder, policy, size))
+        for _ in range(arguments.rounds):
+            for name, dataset in batches.items():
+                rate, effort = turn(dataset, warm, seconds)
+                rates[name].append(rate)
+                efforts[name].append(effort)
+            if loader:
+                rates[TORCH].append(loader.turn(warm, seconds))
     rows = []
-    pairs = (("cached", "cached"), ("cached", "JPEG"), ("JPEG", "JPEG"))
-    for own, other in pairs:
-        ours, peer = f"ours, {own}", f"theirs, {other}"
+    pairs = [("cached", "theirs, cached"), ("cached", "theirs, JPEG"), ("JPEG", "theirs, JPEG")]
+    for own, peer in [*pairs, *([("JPEG", TORCH)] if loader else [])]:
+        ours = f"ours, {own}"
         ratio = np.median(rates[ours]) / np.median(rates[peer])
-        effort = np.median(efforts[peer]) / np.median(efforts[ours])
-        cells = [_spread(rates[ours]), _spread(rates[peer]), f"{ratio:.1f}", f"{effort:.1f}"]
-        rows.append(f"| {policy} | {own} / {other} | {' | '.join(cells)} |")
+        effort = "-"  # its workers are other processes
+        if peer in efforts:
+            effort = f"{np.median(efforts[peer]) / np.median(efforts[ours]):.1f}"
+        cells = [_spread(rates[ours]), _spread(rates[peer]), f"{ratio:.1f}", effort]
+        name = loader.version if peer == TORCH else peer
+        rows.append(f"| {policy} | {ours} / {name} | {' | '.join(cells)} |")
     return rows
 
 
@@ -175,22 +223,26 @@ def main() -> None:
     parser.add_argument("policies", nargs="+", metavar="POLICY")
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="with train/ and val/")
     parser.add_argument("--image-size", type=int, default=96)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--warm", type=float, default=0.4, metavar="SECONDS")
+    parser.add_argument("--seconds", type=float, default=0.6)
+    parser.add_argument("--torch", metavar="PYTHON", help="compare with torch, which this Python has")
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {load:.1f} before, "
         f"Python {platform.python_version()}, TensorFlow {tf.__version__}, Keras {keras.__version__}; "
-        f"{arguments.image_size} pixels, {arguments.rounds} turns each\n"
+        f"{arguments.image_size} pixels, "
+        f"{arguments.rounds} turns each of {arguments.seconds} s after {arguments.warm} s"
     )
-    print("| policy | ours / theirs from | ours, images/s | theirs | ratio | ratio by CPU time |")
+    print("\n| policy | ours / theirs | ours, images/s | theirs | ratio | ratio by CPU time |")
     print("| --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.data or Path(temporary)
         if not arguments.data:
             draw(folder)
         for policy in arguments.policies:
-            for row in compare(folder, policy, arguments.image_size, arguments.rounds):
+            for row in compare(folder, policy, arguments):
                 print(row, flush=True)
 
 

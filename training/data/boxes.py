@@ -31,14 +31,17 @@ def area_box(
 ) -> tf.Tensor:
     """Draw the box of `random_resized_crop`, which does not depend on `size`."""
     draws = tf.random.stateless_uniform((4, CANDIDATES), seed)
-    areas = height * width * (area[0] + (area[1] - area[0]) * draws[0])
-    shapes = tf.exp(math.log(aspect[0]) + math.log(aspect[1] / aspect[0]) * draws[1])
-    columns, rows = tf.round(tf.sqrt(areas * shapes)), tf.round(tf.sqrt(areas / shapes))
-    fits = (columns >= 1) & (columns <= width) & (rows >= 1) & (rows <= height)
-    columns, rows = tf.where(fits, columns, width), tf.where(fits, rows, height)
-    top, left = tf.floor(draws[2] * (height - rows + 1)), tf.floor(draws[3] * (width - columns + 1))
-    boxes = tf.cast(tf.stack([top, left, rows, columns], 1), tf.int32)
-    return boxes[tf.argmax(fits)]
+    limits = tf.constant([[height], [width]], tf.float32)
+    # sides are sqrt(area / aspect) and sqrt(area * aspect); both as one tensor: operations are the cost
+    least, span = math.log(aspect[0]), math.log(aspect[1] / aspect[0])
+    shapes = tf.exp((least + span * draws[1]) * tf.constant([[-1.0], [1.0]]))
+    pixels = height * width * area[0] + height * width * (area[1] - area[0]) * draws[0]
+    sides = tf.round(tf.sqrt(pixels * shapes))
+    fits = tf.reduce_all((sides >= 1) & (sides <= limits), 0)
+    first = tf.argmax(fits)
+    sides = tf.where(fits[first], sides[:, first], limits[:, 0])
+    corner = tf.floor(draws[2:, first] * (limits[:, 0] - sides + 1))
+    return tf.cast(tf.concat([corner, sides], 0), tf.int32)
 
 
 def scale_box(seed: tf.Tensor, height: int, width: int, size: int, scale: Range) -> tf.Tensor:
