@@ -155,3 +155,29 @@ def pytest_collection_modifyitems(config, items):
         left_out = [item for i, item in enumerate(slow) if i % parts != index]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture
+def grouped(tmp_path):
+    """60 pictures of 3 classes and 20 groups, as a CSV; its labels and groups."""
+    rng = np.random.default_rng(0)
+    labels, groups = np.repeat(["a", "b", "c"], 20), rng.integers(0, 20, 60).astype(str)
+    lines = ["path,label,group"]
+    for i, (label, group) in enumerate(zip(labels, groups, strict=True)):
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(tmp_path / f"{i}.png")
+        lines.append(f"{i}.png,{label},g{group}")
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    return tmp_path / "list.csv", labels, np.char.add("g", groups)
+
+
+@pytest.fixture(scope="session")
+def digit_files(tmp_path_factory):
+    """Some scanned digits as picture files; the name begins with the digit."""
+    from sklearn.datasets import load_digits
+
+    folder = tmp_path_factory.mktemp("digit files")
+    digits = load_digits()
+    for i in range(40):
+        image = Image.fromarray(np.rint(digits.images[i] * 255 / 16).astype(np.uint8))
+        image.save(folder / f"{digits.target[i]}-{i}.png")
+    return folder

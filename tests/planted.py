@@ -114,3 +114,12 @@ CLASSES = {  # kind of finding: the classes
     "not_held_out": ["lonely"],
     "imbalance": ["dog"],
 }
+
+
+def write(path, image, **options):
+    """Write a picture, or the bytes of one, making the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(image, bytes):
+        path.write_bytes(image)
+    else:
+        image.save(path, **options)

@@ -13,8 +13,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from PIL import Image
-from sklearn.datasets import load_digits
 
 from training.runs.folder import sha256
 
@@ -34,17 +32,6 @@ CARD_KEYS = {
     "created",
     "format_version",
 }
-
-
-@pytest.fixture(scope="module")
-def digit_files(tmp_path_factory):
-    """Some scanned digits as picture files; the name begins with the digit."""
-    folder = tmp_path_factory.mktemp("digit files")
-    digits = load_digits()
-    for i in range(40):
-        image = Image.fromarray(np.rint(digits.images[i] * 255 / 16).astype(np.uint8))
-        image.save(folder / f"{digits.target[i]}-{i}.png")
-    return folder
 
 
 def test_fit_says_what_it_does_and_ends_with_a_table(digits_fit):
@@ -246,56 +233,6 @@ def test_moved_pictures_are_judged_by_the_splits_of_the_fit(drawn_pictures, cli,
     assert "none of them should be one of the fit" in process.stdout
 
 
-def predictions(process):
-    found = [json.loads(line) for line in process.stdout.splitlines()]
-    return {item["file"]: {t["class"]: t["probability"] for t in item["top"]} for item in found}
-
-
-def test_the_engines_agree(digits_run, digit_files, cli):
-    found = {}
-    for engine in ("tflite", "saved_model", "keras"):
-        words = (digits_run, digit_files, "--json", "--top", 10, "--engine", engine)
-        process = cli("training.predict", *words)
-        assert process.returncode == 0, process.stderr
-        assert process.stderr == ""
-        found[engine] = predictions(process)
-    assert len(found["keras"]) == 40
-    right = 0
-    for file, expected in found["keras"].items():
-        for engine in ("tflite", "saved_model"):
-            for name, probability in expected.items():
-                assert found[engine][file][name] == pytest.approx(probability, abs=1e-4)
-        right += file.rsplit("/", 1)[-1][0] == max(expected, key=expected.get)
-    assert right >= 36
-
-
-def test_predict_with_tflite_imports_no_tensorflow(digits_run, digit_files):
-    file = next(digit_files.iterdir())
-    code = (
-        "import sys\nfrom training import predict\n"
-        f"assert predict.main([{str(digits_run)!r}, {str(file)!r}]) == 0\n"
-        "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
-    )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert answer.returncode == 0, answer.stderr
-    assert str(file) in answer.stdout
-
-
-def test_predict_goes_on_after_a_broken_picture(digits_run, digit_files, cli, tmp_path):
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"x")
-    good = sorted(digit_files.iterdir())[:2]
-    process = cli("training.predict", digits_run, good[0], broken, good[1], "--json")
-    assert process.returncode == 1
-    lines = [json.loads(line) for line in process.stdout.splitlines()]
-    assert sum("top" in line for line in lines) == 2
-    assert [line["file"] for line in lines if "error" in line] == [str(broken)]
-    assert str(broken) in process.stderr
-    process = cli("training.predict", digits_run, good[0], broken, good[1])
-    assert process.returncode == 1
-    assert str(good[1]) in process.stdout
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -337,7 +274,7 @@ def test_own_pictures(drawn_fit, drawn_pictures, cli):
     report = json.loads((run / "export" / "export.json").read_text())
     assert report["model.tflite"]["top1_agreement"] == 1.0
     answer = cli("training.predict", run, drawn_pictures / "square", "--json")
-    assert len(predictions(answer)) == 24
+    assert len(answer.stdout.splitlines()) == 24
 
 
 def test_the_report_is_self_contained_and_escapes(drawn_fit):
