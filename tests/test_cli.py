@@ -141,6 +141,7 @@ def test_export_again_gives_the_same(digits_run, cli, tmp_path):
         assert name in process.stdout
 
 
+@pytest.mark.slow
 def test_export_all_and_no_fine_tuning_of_the_head_alone(digits_run, cli, tmp_path):
     """`--export all` writes TFLite files for any network; `--freeze none` trains all at once."""
     words = ("--arch", "lenet5", "--weights", digits_run / "model.weights.h5", "--freeze", "none")
@@ -171,6 +172,7 @@ def test_a_typing_error_costs_no_time():
     assert "Did you mean mobilenet_v2" in answer.stderr
 
 
+@pytest.mark.slow
 def test_a_relative_folder_is_found_from_anywhere(drawn_pictures, tmp_path):
     """The card says where the pictures are, whatever folder the next command is typed in."""
     (tmp_path / "pics").symlink_to(drawn_pictures)

@@ -77,6 +77,16 @@ def test_the_suggestion_is_the_steepest_point(centre):
     assert suggest(rates, smooth(noisy, 200)) == pytest.approx(centre, rel=0.5)
 
 
+def test_the_huge_losses_of_the_end_do_not_lift_the_curve_before_them():
+    """A loss that falls up to a rate of 0.1 and is ten times as high from there on."""
+    rates = np.geomspace(1e-7, 10, 60)
+    losses = np.where(rates < 0.1, 2.3 - 0.3 * np.clip(np.log10(rates / 1e-4) / 3, 0, 1), 23.0)
+    smoothed = smooth(losses, 60)
+    assert smoothed.max() <= 2.3
+    assert 0.01 < rates[smoothed.argmin()] < 0.1
+    assert 1e-4 < suggest(rates, smoothed) < 0.1
+
+
 def test_nothing_is_suggested_where_nothing_falls():
     rates = np.geomspace(1e-3, 1, 50)
     assert suggest(rates, np.linspace(1, 5, 50)) is None

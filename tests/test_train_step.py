@@ -48,6 +48,7 @@ def test_a_network_without_counterpart_and_a_switch_without_one_are_named(train_
         train_step.pair("resnet50", (32, 32, 3), {"alpha": 0.5})
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_row_with_the_width():
     words = [sys.executable, "-m", "benchmarks.train_step", "mobilenet_v2:32:2:alpha=0.35"]
     words += ["--seconds", "0.1"]

@@ -71,17 +71,21 @@ def test_a_head_trains_as_the_flags_say():
     assert rows[0]["val_accuracy"] == pytest.approx(((x @ kernel + bias).argmax(1) == y).mean())
 
 
+def head_training(**flags):
+    return transfer.head_training(Fit(**flags), "focal", multi_label=False)
+
+
 def test_flags_reach_a_head_that_is_all_that_learns(tmp_path):
     weights = tmp_path / "w.h5"
     weights.touch()
     flags = {"optimizer": "sgd", "lr": 0.3, "epochs": 7, "early_stop": 2, "schedule": "step"}
     flags |= {"weight_decay": 0.1, "warmup_epochs": 1.5, "clip_norm": 2.0, "batch_size": 16}
-    how = transfer.head_training(Fit(weights=str(weights), freeze="backbone", **flags))
+    how = head_training(weights=str(weights), freeze="backbone", **flags)
     flags["patience"] = flags.pop("early_stop")
     assert {name: getattr(how, name) for name in flags} == flags
-    before_fine_tuning = transfer.head_training(Fit(weights=str(weights), lr=0.3, epochs=7))
-    assert before_fine_tuning == transfer.HEAD_TRAINING
-    smaller = transfer.head_training(Fit(weights=str(weights), freeze="backbone", batch_size=16))
+    before_fine_tuning = head_training(weights=str(weights), lr=0.3, epochs=7)
+    assert before_fine_tuning == dataclasses.replace(transfer.HEAD_TRAINING, loss="focal")
+    smaller = head_training(weights=str(weights), freeze="backbone", batch_size=16)
     assert smaller.lr == pytest.approx(transfer.HEAD_TRAINING.lr / 2)  # of 64: a quarter's root
 
 

@@ -78,9 +78,8 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Print the line of the epoch and write history.csv."""
         seconds = time.perf_counter() - self._epoch_start
-        rate = float(self.model.optimizer.learning_rate)
-        row = {"epoch": epoch + 1, **{k: float(v) for k, v in (logs or {}).items()}}
-        self._rows.append(row | {"learning_rate": rate})  # and no times: the same seed, the same bytes
+        row = _row(self.model, epoch, logs)
+        self._rows.append(row)
         write_text(self._run.history, as_csv(self._rows))
         with tqdm.external_write_mode():
             log.info(
@@ -102,15 +101,9 @@ class RowsOfHistory(keras.callbacks.Callback):
         super().__init__()
         self.rows: list[dict[str, float]] = []
 
-    def on_epoch_begin(self, epoch, logs=None):
-        """Start the clock of the epoch."""
-        self._epoch_start = time.perf_counter()
-
     def on_epoch_end(self, epoch, logs=None):
         """Add the row of the epoch."""
-        row = {"epoch": epoch + 1, **{k: float(v) for k, v in (logs or {}).items()}}
-        row["learning_rate"] = float(self.model.optimizer.learning_rate)
-        self.rows.append(row | {"seconds": round(time.perf_counter() - self._epoch_start, 3)})
+        self.rows.append(_row(self.model, epoch, logs))
 
 
 class BestWeights(keras.callbacks.Callback):
@@ -209,3 +202,9 @@ def as_csv(rows: list[dict[str, float]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def _row(model: keras.Model, epoch: int, logs: dict[str, float]) -> dict[str, float]:
+    """Return what history.csv has of an epoch; no times, so that the same seed gives the same bytes."""
+    figures = {k: float(v) for k, v in logs.items()}
+    return {"epoch": epoch + 1, **figures, "learning_rate": float(model.optimizer.learning_rate)}

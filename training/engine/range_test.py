@@ -24,6 +24,7 @@ MEMORY = 0.9  # of the running mean of the losses, by which divergence is told
 DIVERGED = 4.0  # times the lowest running mean (Howard and Gugger 2020: fastai's stop_div)
 SMOOTHING = 0.03  # standard deviation of the bell that smooths the curve, as a share of all steps,
 LEAST_SMOOTHING = 5.0  # but so many steps at least: each has noise of its own
+BEGINNING = 0.2  # share of the steps, at whose rates nothing is learnt yet
 RULE = (
     "the steepest descent of the smoothed loss over the logarithm of the rate, before its minimum (the "
     "range test of Smith 2017, section 3.3; the rule is fastai's `steep` and that of PyTorch Lightning)"
@@ -195,10 +196,14 @@ def sweep(settings: Fit, source: Source, low: float, high: float, steps: int) ->
 def smooth(losses: np.ndarray, steps: int) -> np.ndarray:
     """Smooth losses with a bell around each, which does not shift the curve as a running mean does.
 
+    What lies above the losses of the beginning is cut there: the few huge ones of the end would lift the
+    curve of all steps before them.
+
     Args:
         losses: float64 (n,).
         steps: Steps of the whole test; n may be smaller.
     """
+    losses = np.minimum(losses, losses[: max(1, round(BEGINNING * steps))].max())
     return gaussian_filter1d(losses, max(SMOOTHING * steps, LEAST_SMOOTHING), mode="nearest")
 
 
