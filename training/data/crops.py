@@ -4,7 +4,7 @@ Where decoded pictures are not kept, most of the time of an epoch goes into pixe
 away and that the resize averages. So here the decoder skips what is outside the crop and, by its
 transform, reduces to a half, a quarter or an eighth; one more resize, half as long, brings that to the
 network's size. This is for training only. Size, orientation and colours are those of `decode`, and on
-photographs values differ by 1 to 4 levels in the mean: `decode` has a triangle filter over the whole
+photographs values differ by 2 to 5 levels in the mean: `decode` has a triangle filter over the whole
 picture, this has the decoder's reduction and then bilinear interpolation, or the mean over each pixel's
 area. What judges and uses a network (validation, evaluate, predict, export) always takes `decode`.
 """
