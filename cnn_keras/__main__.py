@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(as_markdown(catalogue()) if arguments.markdown else as_text(catalogue()))
         else:
             show(arguments)
-    except ValueError as error:
+    except (ValueError, TypeError, OverflowError) as error:  # of switches with impossible values
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

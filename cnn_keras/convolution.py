@@ -33,9 +33,9 @@ class Conv2D(keras.layers.Conv2D):
         import tensorflow as tf
 
         kernel = tf.reshape(self.kernel, (-1, self.filters))
-        pixels = tf.matmul(tf.reshape(inputs, (-1, inputs.shape[-1])), kernel)
+        pixels = tf.matmul(tf.reshape(inputs, (-1, self.kernel.shape[2])), kernel)
         if self.use_bias:
             pixels = tf.nn.bias_add(pixels, self.bias)
         outputs = tf.reshape(pixels, tf.concat([tf.shape(inputs)[:3], [self.filters]], 0))
         outputs.set_shape((*inputs.shape[:3], self.filters))
-        return self.activation(outputs)
+        return outputs if self.activation is None else self.activation(outputs)

@@ -89,5 +89,6 @@ def arrays(model: "keras.Model") -> tuple[dict[str, list["np.ndarray"]], tuple[s
         raise ValueError(
             f"The weights file has {len(found)} layers, keras.applications' {model.name} {len(theirs)}."
         )
-    fresh = (HEAD,) if top else (HEAD, *hidden)
+    heads = tuple(layer.name for layer in model.layers if layer.name.startswith("aux") and layer.weights)
+    fresh = (HEAD, *heads) if top else (HEAD, *hidden, *heads)
     return dict(zip(theirs, found.values(), strict=True)), fresh

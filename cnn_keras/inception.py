@@ -140,4 +140,7 @@ def without_auxiliary(model):
     """
     if not isinstance(model.output, dict):
         return model
-    return keras.Model(model.input, model.output["logits"], name=model.name)
+    main = keras.Model(model.input, model.output["logits"], name=model.name)
+    if hasattr(model, "knobs"):
+        main.knobs = model.knobs
+    return main

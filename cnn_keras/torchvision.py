@@ -61,7 +61,7 @@ def arrays(state: StateDict, model: "keras.Model") -> dict[str, list[np.ndarray]
         ValueError: If torchvision has no such network, or `model` is built otherwise than torchvision's.
     """
     family = registry.get(model.name).family if model.name in registry.names() else model.name
-    if family not in _RULES or model.name == "alexnet":
+    if model.name not in networks():
         raise ValueError(
             f"'{model.name}' takes no weights of torchvision; these do: {', '.join(networks())}."
         )

@@ -197,7 +197,7 @@ def load_weights(
         arrays, fresh = imagenet.arrays(model)
         replace = {*replace, *fresh}
         arrays = _with_our_names(_named(arrays, units), model)
-    elif Path(source).suffix in torchvision.SUFFIXES:
+    elif Path(source).suffix.lower() in torchvision.SUFFIXES:
         arrays = torchvision.arrays(torchvision.read(source), model)
     else:
         arrays = _with_our_names(_named(read(source), units), model)

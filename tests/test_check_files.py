@@ -133,3 +133,14 @@ def test_the_sizes_of_pictures(tmp_path):
     assert sizes["shorter_side"] == {"min": 30, "median": 45, "max": 200}
     assert sum(sizes["shorter_side_histogram"]["counts"]) == 4
     assert sizes["most_common"][0] == {"width": 40, "height": 30, "pictures": 2}
+
+
+def test_a_list_whose_first_split_has_no_label(tmp_path):
+    """Only the training pictures have labels: there is still a table of classes."""
+    for i in range(8):
+        write(tmp_path / f"{i}.png", scene(i))
+    lines = ["path,label,split", "0.png,,val", *(f"{i}.png,a|b,train" for i in range(1, 5))]
+    lines += [f"{i}.png,a,train" for i in range(5, 8)]
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    assert check_data.main([str(tmp_path / "list.csv"), "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "check_data.html").is_file()

@@ -112,3 +112,10 @@ def test_stock_copy():
     assert type(copy.get_layer("conv")) is keras.layers.Conv2D
     x = draw(2, 3, 3, 4)
     np.testing.assert_array_equal(copy(x), network(x))
+
+
+def test_nothing_is_known_of_the_sizes():
+    mine, stock = twins(channels=4)
+    train = tf.function(lambda x: mine(x, training=True), input_signature=[tf.TensorSpec((None,) * 4)])
+    x = draw(2, 3, 5, 4)
+    np.testing.assert_allclose(train(x), stock(x), rtol=1e-5, atol=1e-5)

@@ -291,3 +291,25 @@ def test_labels_stay_with_their_pictures(pictures):
     for images, labels in dataset.as_numpy_iterator():
         for image, label in zip(images, labels, strict=True):
             assert image[16, 16].tolist() == list(COLOURS[data.class_names[label]])
+
+
+def test_copies_across_splits_are_told(tmp_path):
+    """The same file in train and val, to the byte."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 6), ("val", 4)):
+        for i in range(count):
+            file = tmp_path / part / "ab"[i % 2] / f"{part}{i}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 256, (9, 12, 3), np.uint8)).save(file)
+
+    def notices():
+        data = prepare(open_source(str(tmp_path)), 8, 3, quiet=True)
+        return [notice for notice in data.source.notices if "among the training" in notice]
+
+    assert notices() == []
+    (tmp_path / "val" / "a" / "again.png").write_bytes(
+        (tmp_path / "train" / "a" / "train0.png").read_bytes()
+    )
+    (notice,) = notices()
+    assert notice.startswith("1 of 5 'val' pictures are among the training pictures too, e.g. ")
+    assert "again.png" in notice

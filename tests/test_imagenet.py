@@ -142,6 +142,19 @@ def test_a_thousand_classes_keep_the_head(official, relative_difference):
     assert relative_difference(ours(images), theirs(images)) < 1e-5
 
 
+@pytest.mark.parametrize("heads", [True, False])
+def test_auxiliary_classifiers_stay_fresh(official, relative_difference, heads):
+    theirs = official("inception_v3", 107, top=False)
+    network = cnn_keras.build("inception_v3", (107, 107, 3), 5, aux=True)
+    main = cnn_keras.without_auxiliary(network)  # what fit loads them into
+    fresh = cnn_keras.load_weights(network if heads else main, "imagenet")
+    assert {name.split("_")[0] for name in fresh} == (
+        {"aux1", "predictions"} if heads else {"predictions"}
+    )
+    images = np.random.default_rng(0).normal(size=(2, 107, 107, 3)).astype("float32")
+    assert relative_difference(without_head(main)(images), theirs(images)) < 1e-5
+
+
 @slow
 def test_vgg_keeps_its_dense_layers_where_they_fit(official, relative_difference):
     theirs = official("vgg16", 224, top=True)

@@ -12,6 +12,7 @@ from training.data import decode
 
 _CODINGS = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive: Huffman codes, no lossless ones
 _NO_FRAMES = (0xC4, 0xC8, 0xCC)  # of the markers 0xC0 to 0xCF, those of tables
+_SCAN, _END = b"\xff\xda", b"\xff\xd9"  # markers: start of scan, end of image
 _NOT_JPEG = (0, 0, 0)
 
 
@@ -31,10 +32,11 @@ class Jpegs:
 def layout(path: str) -> tuple[int, int, int]:
     """Return height and width of a JPEG as it is stored, pixels, and its orientation, 1 to 8.
 
-    Zeros for other files, and for the rare JPEGs (CMYK, arithmetic codes) that only Pillow reads.
+    Zeros for other files, and for the rare JPEGs that only Pillow reads: CMYK, arithmetic codes, no end.
     """
     encoded = Path(path).read_bytes()
-    if not encoded.startswith(b"\xff\xd8\xff") or not _is_common(encoded):
+    ends = encoded.rfind(_END) > encoded.rfind(_SCAN)  # within a scan, neither occurs
+    if not encoded.startswith(b"\xff\xd8\xff") or not ends or not _is_common(encoded):
         return _NOT_JPEG
     with Image.open(io.BytesIO(encoded), formats=["JPEG"]) as image:
         if image.mode not in ("L", "RGB"):

@@ -32,6 +32,7 @@ KEPT_DAYS = 30  # what no run has used for so long is removed when something new
 _ABANDONED_DAYS = 1  # the same of what was never finished
 _NAME = re.compile(r"\d+x\d+x\d+x\d-[0-9a-f]{16}")
 _UNFINISHED = ".tmp-pictures-"
+_TRIES, _WAIT_SECONDS = 5, 0.1
 _PIXELS, _INDEX = "pixels.uint8", "index.npz"
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
@@ -117,12 +118,21 @@ class Writer:
             bad=np.array(list(bad), np.int64),
             reasons=np.array(list(bad.values()), str),
         )
-        with replaced(self.folder / _name(self.shape, identities)) as temporary:
-            self.new.rename(temporary)
         found = find(self.folder, self.shape, identities)
-        if found is None:
-            raise OSError(errno.EIO, "what was written could not be read again", str(self.folder))
-        return found
+        if found is not None:  # another process was faster, with the same pixels
+            return found
+        failed = OSError(errno.EIO, "what was written could not be read again", str(self.folder))
+        try:
+            with replaced(self.folder / _name(self.shape, identities)) as temporary:
+                self.new.rename(temporary)
+        except OSError as error:
+            failed = error
+        for _ in range(_TRIES):  # another process may be putting its own there right now
+            found = find(self.folder, self.shape, identities)
+            if found is not None:
+                return found
+            time.sleep(_WAIT_SECONDS)
+        raise failed
 
 
 @contextlib.contextmanager

@@ -73,7 +73,7 @@ def train(
         features.check_memory(network, data, choices.head.passes)
     model = assemble(network, choices.scaling)
     found = {
-        "resolved": choices.as_json(),
+        "resolved": choices.as_json() | {"jpegs": "crops" if data.to_augment.jpegs else "whole"},
         "pictures": {name: split.fingerprint for name, split in data.splits.items()},
     }
     if settings.resume:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from training.data.folds import Fold
+from training.data.parallel import in_order
 from training.data.sources import Source
+from training.data.stored import identity
 from training.runs import checkpoints, resume
 from training.runs.command import InputError, log
 from training.runs.files import write_json
@@ -125,8 +127,11 @@ def _check_same(root: Path, file: Path, ours: dict[str, Any]) -> None:
 
 
 def pictures(source: Source) -> str:
-    """Return a SHA-256 over names, labels and groups of all pictures, which costs no decoding."""
+    """Return a SHA-256 over names, labels, groups and contents of all pictures; none is decoded."""
     pool = source.pool
     groups = [] if pool.groups is None else pool.groups.tolist()
     described = [source.class_names, pool.names, pool.labels.tolist(), groups]
-    return hashlib.sha256(json.dumps(described).encode()).hexdigest()
+    found = hashlib.sha256(json.dumps(described).encode())
+    for own in in_order(lambda i: identity(pool.digest, i), len(pool)):
+        found.update(own)
+    return found.hexdigest()

@@ -168,7 +168,7 @@ def _page(checked: Check) -> str:
         parts=list(counts),
         counts=counts,
         class_names=sorted({name for names in checked.classes for name in names}),
-        largest=max(next(iter(counts.values())).values()),
+        largest=max((n for part in counts.values() for n in part.values()), default=1),
         sizes=_sizes(checked),
         sheet=_sheet(checked),
         side=_SIDE,

@@ -58,6 +58,8 @@ def begun(path: Path) -> Fit:
         )
     values = {f.name: found[f.name] for f in fields(Fit) if f.name in found}
     values |= {"out": path.parent, "name": path.name, "resume": path}
+    if found["resolved"].get("jpegs") == "crops":  # decides the bytes: "auto" must not choose anew
+        values["cache"] = "none"
     try:
         settings = Fit(**values | {"knob": tuple(values.get("knob", ()))})
     except InputError as error:
