@@ -259,6 +259,7 @@ def test_benchmark(digits_run, cli):
         assert re.search(rf"^{name} +\d+\.\d+ ms", process.stdout, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_own_pictures(drawn_fit, drawn_pictures, cli):
     """A folder with odd names, five formats and a broken file."""
     process, run = drawn_fit
@@ -279,6 +280,7 @@ def test_own_pictures(drawn_fit, drawn_pictures, cli):
     assert len(answer.stdout.splitlines()) == 24
 
 
+@pytest.mark.slow
 def test_the_report_is_self_contained_and_escapes(drawn_fit):
     page = (drawn_fit[1] / "report.html").read_text()
     assert "ring &lt;i&gt;" in page

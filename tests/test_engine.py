@@ -113,6 +113,7 @@ def lenet_fit(cli, out, name, seed, *more):
     return out / name
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes(cli, tmp_path):
     runs = [lenet_fit(cli, tmp_path, name, seed) for name, seed in (("a", 3), ("b", 3), ("c", 4))]
     weights = [(run / "model.weights.h5").read_bytes() for run in runs]
