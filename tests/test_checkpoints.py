@@ -146,6 +146,20 @@ def test_settings_come_back(tmp_path):
     resume.check_unchanged(Run(path), resolved={"lr": 0.1, "scale": (1, 2)}, pictures={"train": "a"})
 
 
+@pytest.mark.parametrize(("before", "cache"), [("crops", "none"), ("whole", "auto")])
+def test_the_way_of_decoding_is_not_chosen_anew(tmp_path, before, cache):
+    """Crops of JPEG files have other bytes than kept pictures, and "auto" looks at the machine."""
+    path = begin(tmp_path / "run", resolved={"jpegs": before})
+    parsed = []
+    command.run(
+        settings.Fit, lambda given: parsed.append(resume.begun(given.resume)), ["--resume", str(path)]
+    )
+    assert parsed[0].cache == cache
+    other = {"crops": "whole", "whole": "crops"}[before]
+    with pytest.raises(InputError, match=f"jpegs .{other}, then {before}."):
+        resume.check_unchanged(Run(path), resolved={"jpegs": other}, pictures={"train": "a"})
+
+
 @pytest.mark.parametrize(
     ("change", "more", "message"),
     [

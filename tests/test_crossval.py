@@ -11,7 +11,8 @@ import pytest
 
 from training import crossval, evaluate
 from training.data.prepare import prepare
-from training.data.sources import open_again
+from training.data.sources import open_again, open_source
+from training.engine.study import pictures
 from training.runs.command import InputError
 
 WORDS = ("--arch", "linear", "--epochs", "2", "--image-size", "32", "--seed", "4")
@@ -173,3 +174,13 @@ def test_interrupted_and_continued(tmp_path):
     assert process.returncode == 130, out
     assert "the same command with --name s goes on from here" in out
     assert (tmp_path / "s" / "fold-1" / "card.json").is_file()
+
+
+def test_pictures_are_told_by_their_contents(tmp_path):
+    """Other pixels under the same names and labels are others: a study must not go on with them."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(2):
+        x, y = rng.integers(0, 256, (20, 8, 8, 3), np.uint8), np.arange(20) % 2
+        np.savez(tmp_path / "a.npz", x=x, y=y)
+        found += [pictures(open_source(str(tmp_path / "a.npz"))) for _ in range(2)]
+    assert found[0] == found[1] != found[2] == found[3]

@@ -126,3 +126,11 @@ def test_the_catalogue_can_be_interrupted(monkeypatch, capsys):
     monkeypatch.setattr(catalogue, "show", interrupted)
     assert catalogue.main(["resnet152"]) == 130
     assert capsys.readouterr().err == "\ninterrupted\n"
+
+
+@pytest.mark.parametrize(
+    "words", [["resnet18", "--knob", "depths=5"], ["mobilenet_v2", "--knob", "alpha=1e400"]]
+)
+def test_impossible_switches_are_told_without_a_traceback(words, capsys):
+    assert catalogue.main(words) == 2
+    assert capsys.readouterr().err.startswith("error: ")

@@ -175,6 +175,8 @@ def test_older_names_of_densenet():
 def test_networks_that_torchvision_lacks_are_refused(load):
     with pytest.raises(ValueError, match=r"'lenet5' takes no weights of torchvision; .*resnet152"):
         load(cnn_keras.build("lenet5"), {})
+    with pytest.raises(ValueError, match="'vgg11_lrn' takes no weights"):  # though VGG-11's would fit
+        load(cnn_keras.build("vgg11_lrn", (32, 32, 3), hidden=(8,)), {})
 
 
 def test_without_torch_the_error_says_what_to_install(tmp_path, monkeypatch):
