@@ -315,35 +315,39 @@ def own_memory():
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon", "RssShmem")))
 
 
-def test_two_processes_that_store_the_same_at_once(tmp_path):
+@pytest.fixture
+def two_writers(tmp_path):
+    """Two processes' writers of the same pictures, all of them added; their hashes and the pictures."""
+    ids = np.arange(96, dtype=np.uint8).reshape(3, 32)
+    pictures = np.arange(12, dtype=np.uint8).reshape(3, 2, 2, 1)
+    shape = pictures.shape
+    with stored.writer(tmp_path, shape) as one, stored.writer(tmp_path, shape) as two:
+        for own in (one, two):
+            for picture in pictures:
+                own.add(picture)
+        yield one, two, ids, pictures
+
+
+def test_two_processes_that_store_the_same_at_once(two_writers, tmp_path):
     """Each finishes with the pixels, whoever comes first."""
-    shape, ids = (3, 2, 2, 1), np.arange(96, dtype=np.uint8).reshape(3, 32)
-    pictures = np.arange(12, dtype=np.uint8).reshape(shape)
-    with stored.writer(tmp_path, shape) as one, stored.writer(tmp_path, shape) as two:
-        for own in (one, two):
-            for picture in pictures:
-                own.add(picture)
-        for own in (one, two):
-            np.testing.assert_array_equal(own.finish(ids, {}).pixels, pictures)
-    assert len(list(tmp_path.iterdir())) == 1
+    *writers, ids, pictures = two_writers
+    for own in writers:
+        np.testing.assert_array_equal(own.finish(ids, {}).pixels, pictures)
+    finished = [path for path in tmp_path.iterdir() if not path.name.startswith(".tmp")]
+    assert len(finished) == 1
 
 
-def test_another_process_puts_its_own_there_in_between(tmp_path, monkeypatch):
+def test_another_process_puts_its_own_there_in_between(two_writers, monkeypatch):
     """The folder is there by the time that ours is to get its name."""
-    shape, ids = (3, 2, 2, 1), np.arange(96, dtype=np.uint8).reshape(3, 32)
-    pictures = np.arange(12, dtype=np.uint8).reshape(shape)
-    with stored.writer(tmp_path, shape) as one, stored.writer(tmp_path, shape) as two:
-        for own in (one, two):
-            for picture in pictures:
-                own.add(picture)
-        real, calls = stored.find, []
+    one, two, ids, pictures = two_writers
+    real, calls = stored.find, []
 
-        def late(*arguments):
-            calls.append(1)
-            if len(calls) > 1:
-                return real(*arguments)
-            one.finish(ids, {})
-            return None
+    def late(*arguments):
+        calls.append(1)
+        if len(calls) > 1:
+            return real(*arguments)
+        one.finish(ids, {})
+        return None
 
-        monkeypatch.setattr(stored, "find", late)
-        np.testing.assert_array_equal(two.finish(ids, {}).pixels, pictures)
+    monkeypatch.setattr(stored, "find", late)
+    np.testing.assert_array_equal(two.finish(ids, {}).pixels, pictures)

@@ -144,3 +144,10 @@ def test_where_no_rate_helps_it_says_so(tmp_path, capsys):
 def test_wrong_flags(words, message, capsys):
     assert lr_find.main(words) == 2
     assert message in capsys.readouterr().err
+
+
+def test_pictures_are_cached_where_asked(tmp_path):
+    words = ["--arch", "linear", "--image-size", "32", "--steps", "20", "--cache", "disk"]
+    words += ["--cache-dir", str(tmp_path / "cache"), "--out", str(tmp_path), "--name", "r"]
+    assert lr_find.main(words) in (0, 3)  # so few steps may find nothing
+    assert list((tmp_path / "cache").glob("*x32x32x1-*"))

@@ -13,10 +13,10 @@ import cnn_keras
 from cnn_keras.preprocessing import assemble
 from training.data.mixing import Mixing
 from training.data.pipeline import training_batches
-from training.data.prepare import prepare
 from training.data.sources import Source
 from training.engine import features, plan, regime, transfer
 from training.engine.auxiliary import stages
+from training.engine.setup import set_up
 from training.runs.command import log
 from training.runs.settings import Fit
 
@@ -137,21 +137,9 @@ def sweep(settings: Fit, source: Source, low: float, high: float, steps: int) ->
     Raises:
         InputError: If settings and pictures do not go together.
     """
-    choices = plan.choose(settings, source)
-    trained, fresh = plan.build_network(settings, choices, len(source.class_names))
-    network = cnn_keras.without_auxiliary(trained)
-    choices = plan.adapt(choices, network, settings.freeze, fresh)
-    data = prepare(
-        source,
-        choices.image_size,
-        choices.channels,
-        train_size=choices.stored_size,
-        cache=settings.cache,
-        on_bad_image=settings.on_bad_image,
-    )
-    choices = plan.measure(choices, data)
+    begun = set_up(settings, source)
+    choices, trained, network, data = begun.choices, begun.trained, begun.network, begun.data
     if choices.train_head:
-        features.check_memory(network, data, choices.head.passes)
         log.info("training the head on frozen features, as fit does before it fine-tunes")
         how = choices.head, choices.policy
         features.train_head(network, choices.scaling, data, settings, *how)
@@ -177,13 +165,7 @@ def sweep(settings: Fit, source: Source, low: float, high: float, steps: int) ->
         mixing=mixing,
         targets=regime.targets(settings, data),
     )
-    rates = transfer.layer_rates(
-        network,
-        choices.frozen,
-        decay=choices.layer_decay,
-        unfreeze_epochs=settings.unfreeze_epochs,
-        steps=steps_an_epoch,
-    )
+    rates = regime.layer_rates(network, settings, choices, steps_an_epoch)
     regime.compile_model(first, settings, choices, updates, steps_an_epoch, rates)
     rise = Rise(low, high, steps, settings.accumulate)
     first.optimizer.learning_rate = rise

@@ -5,16 +5,14 @@ import signal
 import sys
 from collections.abc import Callable
 
-import cnn_keras
 from cnn_keras.preprocessing import assemble
 from cnn_keras.tables import as_text
-from training.data.cache import default_folder
-from training.data.prepare import prepare
 from training.data.sources import Source
 from training.engine import features, plan, regime
 from training.engine.announce import announce, conclude
 from training.engine.callbacks import BestWeights, as_csv
 from training.engine.checkpoint import Checkpoint
+from training.engine.setup import set_up
 from training.report.evaluation import headline, judge, write_report
 from training.runs import checkpoints, folder, resume
 from training.runs.command import DONE, GATE_NOT_MET, INTERRUPTED, log
@@ -51,26 +49,8 @@ def train(
         folder.keep_log(run.path)
         checkpoints.sweep(run)
         saved = checkpoints.newest(run)
-    choices = plan.choose(settings, source)
-
-    # --- network: first, because what is wrong with it shows at once ------------------------------
-    trained, fresh = plan.build_network(settings, choices, len(source.class_names))
-    network = cnn_keras.without_auxiliary(trained)  # what is kept
-    choices = plan.adapt(choices, network, settings.freeze, fresh)
-
-    # --- data -------------------------------------------------------------------------------------
-    data = prepare(
-        source,
-        choices.image_size,
-        choices.channels,
-        train_size=choices.stored_size,
-        cache=settings.cache,
-        cache_dir=settings.cache_dir or default_folder(),
-        on_bad_image=settings.on_bad_image,
-    )
-    choices = plan.measure(choices, data)
-    if choices.train_head:
-        features.check_memory(network, data, choices.head.passes)
+    begun = set_up(settings, source)
+    choices, trained, network, data = begun.choices, begun.trained, begun.network, begun.data
     model = assemble(network, choices.scaling)
     found = {
         "resolved": choices.as_json() | {"jpegs": "crops" if data.to_augment.jpegs else "whole"},

@@ -95,13 +95,7 @@ def train(
             mixing=mixing,
             targets=targets(settings, data),
         )
-        rates = transfer.layer_rates(
-            network,
-            choices.frozen,
-            decay=choices.layer_decay,
-            unfreeze_epochs=settings.unfreeze_epochs,
-            steps=steps,
-        )
+        rates = layer_rates(network, settings, choices, steps)
         schedule = compile_model(part, settings, choices, steps * (end - first), steps, rates)
         progress.stage = name
         callbacks = [
@@ -140,6 +134,17 @@ def targets(settings: Fit, data: Data) -> Targets | LabelTargets:
         return LabelTargets(settings.label_smoothing, weights)
     weights = None if kind == "none" else class_weights(kind, labels, classes)
     return Targets(classes, settings.label_smoothing, weights)
+
+
+def layer_rates(network: keras.Model, settings: Fit, choices: Choices, steps: int) -> LayerRates | None:
+    """Return what single layers do differently, with `steps` steps an epoch; None where nothing is."""
+    return transfer.layer_rates(
+        network,
+        choices.frozen,
+        decay=choices.layer_decay,
+        unfreeze_epochs=settings.unfreeze_epochs,
+        steps=steps,
+    )
 
 
 def compile_model(
